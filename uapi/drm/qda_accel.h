@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: (GPL-2.0 WITH Linux-syscall-note) OR MIT */
+/*
+ * User interface of qda, the DRM accel driver for Qualcomm DSPs (FastRPC).
+ *
+ * This file is the contract between the driver and its clients. It owns the
+ * numbers and layouts; the Rust mirror for user space is generated from it and
+ * compared with it by a test. It includes nothing but the DRM base header, so
+ * that C, C++ and binding generators can read it.
+ */
+#ifndef __QDA_ACCEL_H__
+#define __QDA_ACCEL_H__
+
+#include <drm/drm.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+/**
+ * DOC: Overview
+ *
+ * Each DSP has one node, ``/dev/accel/accelN``. The number N carries no
+ * meaning: a client opens the nodes one after the other, checks that VERSION
+ * names the driver "qda", and asks DRM_IOCTL_QDA_QUERY for the DSP's name.
+ *
+ * An open file is one client of that DSP. It has at most one process on the
+ * DSP, which DRM_IOCTL_QDA_REMOTE_SESSION_CREATE starts (a new process) or
+ * DRM_IOCTL_QDA_INIT_ATTACH joins (the DSP's root process). The driver binds a
+ * context bank, that is an address space of the IOMMU, at that moment and not
+ * at open(). After that DRM_IOCTL_QDA_REMOTE_INVOKE calls methods of modules
+ * on the DSP, from as many threads as the client likes. Closing the file ends
+ * the process. The file may be inherited or passed on; process, bank and
+ * memory stay with it. Addresses and file descriptors in a call always belong
+ * to the calling process.
+ *
+ * All calls are blocking; O_NONBLOCK and the access mode of open() are ignored.
+ */
+
+/**
+ * DOC: Return values
+ *
+ * Errors of the kernel arrive as -1 with errno, as usual. Calls that run code
+ * on the DSP (INIT_ATTACH, REMOTE_SESSION_CREATE, REMOTE_MAP, REMOTE_MUNMAP,
+ * REMOTE_INVOKE) return the DSP's 32-bit result as the value of ioctl():
+ *
+ * - 0 is success;
+ * - results of the DSP have the base DRM_QDA_RESULT_BASE (0x80000400), for
+ *   example 0x8000040D, and reach the caller of ioctl() as a negative int
+ *   below -4095, which the C library hands out unchanged;
+ * - a small positive value is a result without base;
+ * - a result of -4095..-1 cannot be told from an errno.
+ *
+ * Errors that every call may give:
+ *
+ * - ENODEV: the DSP is gone (crashed, restarted or unbound); close the file;
+ * - EINVAL: a number that is not registered, a pad that is not zero;
+ * - EFAULT: an address that cannot be read or written;
+ * - EINTR: a signal arrived while the call waited;
+ * - ENOMEM: no memory.
+ *
+ * Calls that wait for the DSP may also give EPIPE (the DSP went away while the
+ * call waited), ENOSPC (255 calls of this DSP are under way) and ETIMEDOUT
+ * (the DSP did not answer a request that the driver makes for the client; user
+ * calls themselves have no time limit).
+ */
+
+/**
+ * DOC: Rules for extensions
+ *
+ * - Numbers, layouts and meanings that are published here never change.
+ *   Something new gets a new number (from 0x08 on) or a new flag.
+ * - A structure may grow at its end. The kernel reads missing bytes as zero,
+ *   so a new field means with zero what the call did before.
+ * - 64-bit fields come first or are aligned by explicit padding; a structure
+ *   has the same layout for 32-bit and 64-bit callers.
+ * - Fields named pad are zero on input, otherwise the call fails with EINVAL.
+ * - A flag that the driver does not know is refused. Process attributes belong
+ *   to the DSP and are passed on, with the exceptions noted there.
+ * - New calls carry the DSP's result in a field and return only 0 or an errno.
+ * - Every addition raises DRM_QDA_VERSION_MINOR and is noted below. A client
+ *   reads the version of the running driver with the generic VERSION ioctl.
+ *
+ * The numbers and layouts of 0x00..0x07 are those of version 1 of the QDA
+ * patch series for the mainline kernel, whose clients run unchanged. Number
+ * 0x03 comes from the request for comments before it.
+ */
+
+/**
+ * DOC: Versions
+ *
+ * 1.0:
+ *   QUERY, INIT_ATTACH, REMOTE_SESSION_CREATE (no shell, or shell in user
+ *   memory) and REMOTE_INVOKE with inline arguments. The structures of
+ *   GEM_CREATE, GEM_MMAP_OFFSET, REMOTE_MAP and REMOTE_MUNMAP are final; the
+ *   calls are not implemented yet and fail with EINVAL. A buffer given by file
+ *   descriptor fails with EOPNOTSUPP.
+ */
+#define DRM_QDA_VERSION_MAJOR		1
+#define DRM_QDA_VERSION_MINOR		0
+
+/* Driver-specific numbers; the ioctl number is DRM_COMMAND_BASE plus these. */
+#define DRM_QDA_QUERY			0x00
+#define DRM_QDA_GEM_CREATE		0x01
+#define DRM_QDA_GEM_MMAP_OFFSET		0x02
+#define DRM_QDA_INIT_ATTACH		0x03
+#define DRM_QDA_REMOTE_SESSION_CREATE	0x04
+#define DRM_QDA_REMOTE_MAP		0x05
+#define DRM_QDA_REMOTE_MUNMAP		0x06
+#define DRM_QDA_REMOTE_INVOKE		0x07
+
+/* Bytes of a DSP name in struct drm_qda_query, with its final NUL. */
+#define DRM_QDA_DSP_NAME_LEN		16
+
+/* Limits: bytes of a shell, inline bytes of one call, arguments of one call. */
+#define DRM_QDA_MAX_SHELL_SIZE		0x400000
+#define DRM_QDA_MAX_INLINE_SIZE		0x4000000
+#define DRM_QDA_MAX_ARGS		540
+
+/* Value of an fd field that means: no buffer, the data is at the address. */
+#define DRM_QDA_FD_NONE			(-1)
+
+/* Remote handles: kernel only, and the module loader (remotectl). */
+#define DRM_QDA_HANDLE_REMOTECTL0	0
+#define DRM_QDA_HANDLE_KERNEL		1
+#define DRM_QDA_HANDLE_REMOTECTL	8
+
+/* Results of the DSP; the complete table is part of the DSP's documentation. */
+#define DRM_QDA_RESULT_BASE		0x80000400U
+#define DRM_QDA_RESULT_BAD_STATE	0x8000040DU
+#define DRM_QDA_RESULT_UNSUPPORTED	0x80000414U
+
+/*
+ * Attributes of a process, bits of drm_qda_init_create.attrs. The DSP defines
+ * further bits; the driver passes them on. It refuses 0x4 (CRC lists) and 0x400
+ * (DSP performance counters) with EINVAL: with these the DSP writes to memory
+ * that the driver does not provide.
+ */
+#define DRM_QDA_ATTR_DEBUG		0x00000001U
+#define DRM_QDA_ATTR_PTRACE		0x00000002U
+#define DRM_QDA_ATTR_UNSIGNED		0x00000008U
+#define DRM_QDA_ATTR_ADAPTIVE_QOS	0x00000010U
+#define DRM_QDA_ATTR_SYSTEM		0x00000020U
+#define DRM_QDA_ATTR_PRIVILEGED		0x00000040U
+
+/* Kinds of mapping, drm_qda_mem_map.request and drm_qda_mem_unmap.request. */
+#define QDA_MAP_REQUEST_LEGACY		1
+#define QDA_MAP_REQUEST_ATTR		2
+#define QDA_MUNMAP_REQUEST_LEGACY	1
+#define QDA_MUNMAP_REQUEST_ATTR		2
+
+/* drm_qda_mem_map.flags with QDA_MAP_REQUEST_LEGACY. */
+#define DRM_QDA_MMAP_ADD_PAGES		0x1000
+
+/*
+ * drm_qda_mem_map.flags with QDA_MAP_REQUEST_ATTR:
+ * STATIC: mapped now and used by later calls, caches handled by the driver;
+ * FD: mapped now, found by DSP code through its fd, caches handled by the user;
+ * FD_DELAYED: as FD, but mapped when DSP code asks for it;
+ * FD_NOMAP: as FD_DELAYED, without a mapping on the CPU.
+ */
+#define DRM_QDA_MAP_STATIC		0
+#define DRM_QDA_MAP_FD			2
+#define DRM_QDA_MAP_FD_DELAYED		3
+#define DRM_QDA_MAP_FD_NOMAP		16
+
+/**
+ * DOC: Scalars
+ *
+ * The scalars word of a call says which method is called and how many
+ * arguments follow. From the highest bit: 3 bits attributes (0), 5 bits
+ * method, 8 bits number of input buffers, 8 bits number of output buffers,
+ * 4 bits number of input handles, 4 bits number of output handles. Arguments
+ * follow in this order. A method number of 31 says that the first u32 of the
+ * first input buffer is the number.
+ *
+ * DRM_QDA_SCALARS() builds the word; parts that do not fit are cut off. The
+ * other macros take it apart again.
+ */
+#define DRM_QDA_SCALARS(method, in_bufs, out_bufs, in_handles, out_handles) \
+	((((__u32)(method) & 0x1fU) << 24) | \
+	 (((__u32)(in_bufs) & 0xffU) << 16) | \
+	 (((__u32)(out_bufs) & 0xffU) << 8) | \
+	 (((__u32)(in_handles) & 0xfU) << 4) | \
+	 ((__u32)(out_handles) & 0xfU))
+#define DRM_QDA_SCALARS_METHOD(sc)	(((__u32)(sc) >> 24) & 0x1fU)
+#define DRM_QDA_SCALARS_IN_BUFS(sc)	(((__u32)(sc) >> 16) & 0xffU)
+#define DRM_QDA_SCALARS_OUT_BUFS(sc)	(((__u32)(sc) >> 8) & 0xffU)
+#define DRM_QDA_SCALARS_IN_HANDLES(sc)	(((__u32)(sc) >> 4) & 0xfU)
+#define DRM_QDA_SCALARS_OUT_HANDLES(sc)	((__u32)(sc) & 0xfU)
+#define DRM_QDA_SCALARS_ARGS(sc) \
+	(DRM_QDA_SCALARS_IN_BUFS(sc) + DRM_QDA_SCALARS_OUT_BUFS(sc) + \
+	 DRM_QDA_SCALARS_IN_HANDLES(sc) + DRM_QDA_SCALARS_OUT_HANDLES(sc))
+
+/**
+ * struct drm_qda_query - name of the DSP behind a node
+ *
+ * Argument of DRM_IOCTL_QDA_QUERY. Sends nothing to the DSP. Anyone who can
+ * open the node may ask. No errors of its own.
+ */
+struct drm_qda_query {
+	/**
+	 * @dsp_name: Out. NUL-terminated label of the device tree: "adsp",
+	 * "mdsp", "sdsp", "cdsp", "cdsp1", "gdsp0", "gdsp1" and so on. The
+	 * bytes behind the NUL are zero.
+	 */
+	__u8 dsp_name[DRM_QDA_DSP_NAME_LEN];
+};
+
+/**
+ * struct drm_qda_gem_create - allocate a buffer object
+ *
+ * Argument of DRM_IOCTL_QDA_GEM_CREATE. Not implemented in version 1.0.
+ *
+ * Errors: EINVAL (size 0, pad), ENOMEM.
+ */
+struct drm_qda_gem_create {
+	/** @size: In. Bytes; rounded up to whole pages; not 0. */
+	__u64 size;
+	/** @handle: Out. GEM handle of the object, not 0. */
+	__u32 handle;
+	/** @pad: In. Zero. */
+	__u32 pad;
+};
+
+/**
+ * struct drm_qda_gem_mmap_offset - where to mmap() a buffer object
+ *
+ * Argument of DRM_IOCTL_QDA_GEM_MMAP_OFFSET. Only for objects that GEM_CREATE
+ * made; an imported buffer is mapped through its own file descriptor. Not
+ * implemented in version 1.0.
+ *
+ * Errors: ENOENT (no such handle), EINVAL (imported object, pad).
+ */
+struct drm_qda_gem_mmap_offset {
+	/** @offset: Out. Offset in bytes for mmap() of this node. */
+	__u64 offset;
+	/** @handle: In. GEM handle. */
+	__u32 handle;
+	/** @pad: In. Zero. */
+	__u32 pad;
+};
+
+/**
+ * struct drm_qda_init_create - start a process on the DSP
+ *
+ * Argument of DRM_IOCTL_QDA_REMOTE_SESSION_CREATE. The process is named after
+ * the calling thread. It lives until the file is closed; it has its own
+ * context bank and sees no memory of other clients.
+ *
+ * The shell is the program that the process starts with. With @filelen 0 there
+ * is none, and @filefd, @siglen and @file are ignored.
+ *
+ * Who may call: everyone for an unsigned process (DRM_QDA_ATTR_UNSIGNED) on a
+ * DSP that supports these; other processes and the privileged attributes
+ * depend on the privileges that the opener of the file had.
+ *
+ * Errors: EEXIST (the file has or had a process), EBUSY (no free context bank),
+ * EINVAL (@filelen above DRM_QDA_MAX_SHELL_SIZE, @siglen above @filelen,
+ * @attrs), EFAULT (@file), EOPNOTSUPP (@filefd above 0, in version 1.0).
+ * Returns the DSP's result; after a result other than 0 there is no process.
+ */
+struct drm_qda_init_create {
+	/** @filelen: In. Bytes of the shell with its signature; 0: no shell. */
+	__u32 filelen;
+	/**
+	 * @filefd: In. Above 0: dma-buf with the shell. Otherwise @filelen
+	 * bytes are copied from @file.
+	 */
+	__s32 filefd;
+	/** @attrs: In. DRM_QDA_ATTR bits, usually DRM_QDA_ATTR_UNSIGNED. */
+	__u32 attrs;
+	/**
+	 * @siglen: In. Bytes of the signature, which follows the ELF in the
+	 * same memory and is counted in @filelen; 0: none.
+	 */
+	__u32 siglen;
+	/** @file: In. User address of the shell. */
+	__u64 file;
+};
+
+/**
+ * struct drm_qda_mem_map - map a buffer into the process on the DSP
+ *
+ * Argument of DRM_IOCTL_QDA_REMOTE_MAP, for mappings that outlast a call.
+ * A call does not need it: its arguments are mapped for the call. LEGACY gives
+ * memory to the process's heap, ATTR makes a buffer known under its file
+ * descriptor. Not implemented in version 1.0.
+ *
+ * Errors: ENOTCONN (no process), EBADF (@fd), EINVAL (@request, @flags, @pad,
+ * @offset and @size outside the buffer). Returns the DSP's result.
+ */
+struct drm_qda_mem_map {
+	/** @request: In. QDA_MAP_REQUEST_LEGACY or QDA_MAP_REQUEST_ATTR. */
+	__u32 request;
+	/**
+	 * @flags: In. LEGACY: DRM_QDA_MMAP_ADD_PAGES. ATTR: one of
+	 * DRM_QDA_MAP_STATIC, _FD, _FD_DELAYED, _FD_NOMAP.
+	 */
+	__u32 flags;
+	/**
+	 * @fd: In. dma-buf. The DSP knows the mapping by this number. With
+	 * LEGACY, DRM_QDA_FD_NONE lets the kernel allocate the pages.
+	 */
+	__s32 fd;
+	/** @attrs: In. ATTR: not used. */
+	__u32 attrs;
+	/** @offset: In. ATTR: first byte in the buffer, passed to the DSP. */
+	__u32 offset;
+	/** @pad: In. Zero. */
+	__u32 pad;
+	/** @vaddrin: In. Address wanted on the DSP, a hint; 0: any. */
+	__u64 vaddrin;
+	/** @size: In. Bytes. */
+	__u64 size;
+	/** @vaddrout: Out. Address on the DSP, an opaque number for the host. */
+	__u64 vaddrout;
+};
+
+/**
+ * struct drm_qda_mem_unmap - undo a drm_qda_mem_map
+ *
+ * Argument of DRM_IOCTL_QDA_REMOTE_MUNMAP. The memory is free for other uses
+ * when the DSP has confirmed; after an error the mapping stays. Fields that
+ * the request does not use may hold anything. Not implemented in version 1.0.
+ *
+ * Errors: ENOTCONN (no process), EINVAL (@request, no such mapping of this
+ * file). Returns the DSP's result.
+ */
+struct drm_qda_mem_unmap {
+	/** @request: In. QDA_MUNMAP_REQUEST_LEGACY or QDA_MUNMAP_REQUEST_ATTR. */
+	__u32 request;
+	/** @fd: In. ATTR: the number given when mapping. */
+	__s32 fd;
+	/** @vaddr: In. ATTR: address on the DSP. */
+	__u64 vaddr;
+	/** @vaddrout: In. LEGACY: address on the DSP. */
+	__u64 vaddrout;
+	/** @size: In. Bytes, as given when mapping. */
+	__u64 size;
+};
+
+/**
+ * struct drm_qda_fastrpc_invoke_args - one argument of a call
+ *
+ * Buffers of at most DRM_QDA_MAX_INLINE_SIZE bytes in all are copied in and
+ * out. Outputs are copied out also when the DSP's result is not 0.
+ */
+struct drm_qda_fastrpc_invoke_args {
+	/**
+	 * @ptr: In. Buffer: user address of the data. Handle: first byte in
+	 * the dma-buf.
+	 */
+	__u64 ptr;
+	/** @length: In. Bytes; 0: an empty argument, @ptr is not used. */
+	__u64 length;
+	/**
+	 * @fd: In. Above 0: dma-buf that holds the data (EOPNOTSUPP in version
+	 * 1.0). 0 or DRM_QDA_FD_NONE: the data is copied. Other negative
+	 * numbers: EINVAL.
+	 */
+	__s32 fd;
+	/** @attr: In. Read by no one; zero. */
+	__u32 attr;
+};
+
+/**
+ * struct drm_qda_invoke_args - call a method on the DSP
+ *
+ * Argument of DRM_IOCTL_QDA_REMOTE_INVOKE. Waits without time limit until the
+ * DSP answers. Everyone who has the file may call, from any thread; calls of
+ * several threads run side by side.
+ *
+ * Errors: ENOTCONN (no process), EPERM (DRM_QDA_HANDLE_KERNEL), EFAULT (@args
+ * is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes
+ * than DRM_QDA_MAX_INLINE_SIZE), EINVAL (an fd), EOPNOTSUPP (a dma-buf or a
+ * handle argument, in version 1.0), ENOSPC, EINTR, EPIPE. Returns the DSP's
+ * result.
+ */
+struct drm_qda_invoke_args {
+	/**
+	 * @handle: In. What is called: DRM_QDA_HANDLE_REMOTECTL to load
+	 * modules, or a handle that the loader gave.
+	 */
+	__u32 handle;
+	/** @sc: In. Scalars word, see DRM_QDA_SCALARS(). */
+	__u32 sc;
+	/**
+	 * @args: In. User address of an array of struct
+	 * drm_qda_fastrpc_invoke_args with DRM_QDA_SCALARS_ARGS(@sc) elements;
+	 * 0 if there are none.
+	 */
+	__u64 args;
+};
+
+/**
+ * define DRM_IOCTL_QDA_QUERY - ask for the DSP's name, struct drm_qda_query
+ */
+#define DRM_IOCTL_QDA_QUERY \
+	DRM_IOR(DRM_COMMAND_BASE + DRM_QDA_QUERY, struct drm_qda_query)
+
+/**
+ * define DRM_IOCTL_QDA_GEM_CREATE - allocate, struct drm_qda_gem_create
+ */
+#define DRM_IOCTL_QDA_GEM_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_GEM_CREATE, struct drm_qda_gem_create)
+
+/**
+ * define DRM_IOCTL_QDA_GEM_MMAP_OFFSET - struct drm_qda_gem_mmap_offset
+ */
+#define DRM_IOCTL_QDA_GEM_MMAP_OFFSET \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_GEM_MMAP_OFFSET, struct drm_qda_gem_mmap_offset)
+
+/**
+ * define DRM_IOCTL_QDA_INIT_ATTACH - join the DSP's root process, no argument
+ *
+ * The file becomes a client of the process that runs on the DSP from its boot,
+ * as daemons need it. Who may call: the file must have been opened with
+ * CAP_SYS_ADMIN; the thread that calls does not need it.
+ *
+ * Errors: EACCES (opened without the capability), EEXIST (the file has or had a
+ * process), EBUSY (no free context bank). Returns the DSP's result.
+ */
+#define DRM_IOCTL_QDA_INIT_ATTACH \
+	DRM_IO(DRM_COMMAND_BASE + DRM_QDA_INIT_ATTACH)
+
+/**
+ * define DRM_IOCTL_QDA_REMOTE_SESSION_CREATE - struct drm_qda_init_create
+ */
+#define DRM_IOCTL_QDA_REMOTE_SESSION_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_REMOTE_SESSION_CREATE, struct drm_qda_init_create)
+
+/**
+ * define DRM_IOCTL_QDA_REMOTE_MAP - struct drm_qda_mem_map
+ */
+#define DRM_IOCTL_QDA_REMOTE_MAP \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_REMOTE_MAP, struct drm_qda_mem_map)
+
+/**
+ * define DRM_IOCTL_QDA_REMOTE_MUNMAP - struct drm_qda_mem_unmap
+ */
+#define DRM_IOCTL_QDA_REMOTE_MUNMAP \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_REMOTE_MUNMAP, struct drm_qda_mem_unmap)
+
+/**
+ * define DRM_IOCTL_QDA_REMOTE_INVOKE - struct drm_qda_invoke_args
+ */
+#define DRM_IOCTL_QDA_REMOTE_INVOKE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_REMOTE_INVOKE, struct drm_qda_invoke_args)
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif /* __QDA_ACCEL_H__ */
