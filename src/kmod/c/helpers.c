@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One function for each C inline or macro that the Rust side needs and that
+ * the kernel's own Rust helpers do not offer. No logic lives here.
+ */
+
+#include <linux/completion.h>
+#include <linux/gfp.h>
+#include <linux/rpmsg.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+#include <asm/barrier.h>
+
+#include "helpers.h"
+
+void qda_helper_reinit_completion(struct completion *x)
+{
+	reinit_completion(x);
+}
+
+void qda_helper_ept_set_priv(struct rpmsg_endpoint *ept, void *priv)
+{
+	smp_store_release(&ept->priv, priv);
+}
+
+void *qda_helper_vzalloc_account(size_t size)
+{
+	return __vmalloc(size, GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN);
+}
+
+void qda_helper_memcpy(void *dst, const void *src, size_t len)
+{
+	memcpy(dst, src, len);
+}
+
+void qda_helper_memset(void *dst, int c, size_t len)
+{
+	memset(dst, c, len);
+}
+
+void qda_helper_dma_wmb(void)
+{
+	dma_wmb();
+}
+
+void qda_helper_dma_rmb(void)
+{
+	dma_rmb();
+}
+
+void qda_helper_current_comm(char *buf, size_t size)
+{
+	strscpy_pad(buf, current->comm, size);
+}
