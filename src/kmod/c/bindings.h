@@ -7,5 +7,6 @@
 #include <linux/mod_devicetable.h>
 #include <linux/rpmsg.h>
 #include <drm/drm_accel.h>
+#include <drm/drm_print.h>
 #include <drm/qda_accel.h>
 #include "helpers.h"

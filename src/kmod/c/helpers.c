@@ -5,8 +5,12 @@
  */
 
 #include <linux/completion.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
 #include <linux/gfp.h>
+#include <linux/iommu-dma.h>
 #include <linux/rpmsg.h>
+#include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
@@ -39,6 +43,18 @@ void qda_helper_memset(void *dst, int c, size_t len)
 	memset(dst, c, len);
 }
 
+void qda_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr,
+				    size_t size)
+{
+	dma_sync_single_for_device(dev, addr, size, DMA_BIDIRECTIONAL);
+}
+
+void qda_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr,
+				 size_t size)
+{
+	dma_sync_single_for_cpu(dev, addr, size, DMA_BIDIRECTIONAL);
+}
+
 void qda_helper_dma_wmb(void)
 {
 	dma_wmb();
@@ -52,4 +68,19 @@ void qda_helper_dma_rmb(void)
 void qda_helper_current_comm(char *buf, size_t size)
 {
 	strscpy_pad(buf, current->comm, size);
+}
+
+void qda_helper_init_rwsem(struct rw_semaphore *sem)
+{
+	init_rwsem(sem);
+}
+
+bool qda_helper_use_dma_iommu(struct device *dev)
+{
+	return use_dma_iommu(dev);
+}
+
+bool qda_helper_dev_is_dma_coherent(struct device *dev)
+{
+	return dev_is_dma_coherent(dev);
 }
