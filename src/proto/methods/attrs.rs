@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! Attributes of a process on the DSP.
+//!
+//! Owns the mask of known bits. Who may use which of them is policy and is not decided here. Takes
+//! no locks.
+//!
+//! Source: wire protocol, section 14.
+
+/// A debugger may attach.
+pub const DEBUG: u32 = 0x1;
+/// The process is traced.
+pub const PTRACE: u32 = 0x2;
+/// The DSP writes checksums to the message; refused.
+pub const CRC: u32 = 0x4;
+/// The files of the process are not signed.
+pub const UNSIGNED: u32 = 0x8;
+/// Adaptive quality of service.
+pub const ADAPTIVE_QOS: u32 = 0x10;
+/// A system process.
+pub const SYSTEM: u32 = 0x20;
+/// A privileged process.
+pub const PRIVILEGED: u32 = 0x40;
+/// The DSP writes performance counters behind the poll word; refused.
+pub const DSP_PERF: u32 = 0x400;
+
+/// Bits that make the DSP write to parts of the message that this driver does not provide.
+const REFUSED: u32 = CRC | DSP_PERF;
+/// Bits with a known meaning: 0x1 to 0xe00000 without a gap, and the system monitor.
+const KNOWN: u32 = 0x00ff_ffff | 0x4000_0000;
+
+/// Why attributes were refused. Each variant carries the bits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AttrsError {
+    /// Bits without a known meaning.
+    Unknown(u32),
+    /// Bits that this driver does not support.
+    Unsupported(u32),
+}
+
+/// Attributes that may be sent.
+///
+/// # Invariants
+///
+/// Contains only bits of [`KNOWN`] that are not in [`REFUSED`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ProcessAttrs(u32);
+
+impl ProcessAttrs {
+    /// No attribute.
+    // INVARIANT: contains no bit.
+    pub const NONE: Self = Self(0);
+
+    /// Takes attributes from outside.
+    pub const fn new(raw: u32) -> Result<Self, AttrsError> {
+        if raw & !KNOWN != 0 {
+            return Err(AttrsError::Unknown(raw & !KNOWN));
+        }
+        if raw & REFUSED != 0 {
+            return Err(AttrsError::Unsupported(raw & REFUSED));
+        }
+        // INVARIANT: just checked.
+        Ok(Self(raw))
+    }
+
+    /// The bits.
+    pub const fn raw(self) -> u32 {
+        self.0
+    }
+
+    /// Whether no attribute is set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether the files of the process are not signed.
+    pub const fn is_unsigned(self) -> bool {
+        self.0 & UNSIGNED != 0
+    }
+
+    /// Whether the process has rights of its own on the DSP: system or privileged.
+    pub const fn is_privileged(self) -> bool {
+        self.0 & (SYSTEM | PRIVILEGED) != 0
+    }
+}
