@@ -10,7 +10,7 @@
 //!
 //! `CC` and `CXX` name other compilers than gcc and g++.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
@@ -319,7 +319,19 @@ fn compare(compiler: &Compiler) {
             (name.to_string(), value.parse().expect("a number"))
         })
         .collect();
-    assert_eq!(printed, expected);
+    let names: BTreeSet<&String> = printed.keys().chain(expected.keys()).collect();
+    let wrong: Vec<String> = names
+        .into_iter()
+        .filter(|name| printed.get(*name) != expected.get(*name))
+        .map(|name| {
+            format!(
+                "{name}: header {:?}, mirror {:?}",
+                printed.get(name),
+                expected.get(name)
+            )
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
