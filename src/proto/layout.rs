@@ -25,7 +25,10 @@ use super::scalars::{
     Scalars, //
 };
 use super::wire::PageEntry;
-use super::PAGE;
+use super::{
+    PAGE,
+    PAGE_BYTES, //
+};
 
 /// Alignment in bytes of the data of an inline argument.
 pub const INLINE_ALIGN: usize = 128;
@@ -43,21 +46,23 @@ pub const POLL_DONE: u32 = 0xd_ecaf;
 /// Offsets of the metadata of a call. They depend on the number of arguments alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Metadata {
-    /// Number of arguments, at most `scalars::MAX_ARGS`; hence no sum below can overflow.
-    args: usize,
+    scalars: Scalars,
 }
 
 impl Metadata {
     /// The offsets for a call with these scalars.
     pub fn new(scalars: Scalars) -> Self {
-        Self {
-            args: scalars.total(),
-        }
+        Self { scalars }
+    }
+
+    /// Number of arguments, at most `scalars::MAX_ARGS`; hence no sum below can overflow.
+    fn args(self) -> usize {
+        self.scalars.total()
     }
 
     /// Offset of the descriptor of argument `index`, or `None` behind the last one.
-    pub const fn descriptor(self, index: usize) -> Option<usize> {
-        if index < self.args {
+    pub fn descriptor(self, index: usize) -> Option<usize> {
+        if index < self.args() {
             Some(16 * index)
         } else {
             None
@@ -65,45 +70,45 @@ impl Metadata {
     }
 
     /// Offset of the buffer list entry of argument `index`, or `None` behind the last one.
-    pub const fn list_entry(self, index: usize) -> Option<usize> {
-        if index < self.args {
-            Some(16 * self.args + 8 * index)
+    pub fn list_entry(self, index: usize) -> Option<usize> {
+        if index < self.args() {
+            Some(16 * self.args() + 8 * index)
         } else {
             None
         }
     }
 
     /// Offset of the page list entry of argument `index`, or `None` behind the last one.
-    pub const fn page_entry(self, index: usize) -> Option<usize> {
-        if index < self.args {
-            Some(24 * self.args + 16 * index)
+    pub fn page_entry(self, index: usize) -> Option<usize> {
+        if index < self.args() {
+            Some(24 * self.args() + 16 * index)
         } else {
             None
         }
     }
 
     /// Offset of the fd list, which is the first byte that the DSP writes.
-    pub const fn fd_list(self) -> usize {
-        40 * self.args
+    pub fn fd_list(self) -> usize {
+        40 * self.args()
     }
 
     /// Offset of the CRC list.
-    pub const fn crc_list(self) -> usize {
+    pub fn crc_list(self) -> usize {
         self.fd_list() + FD_LIST_SIZE
     }
 
     /// Offset of the poll word.
-    pub const fn poll_word(self) -> usize {
+    pub fn poll_word(self) -> usize {
         self.crc_list() + CRC_LIST_SIZE
     }
 
     /// Offset behind the last byte of the metadata.
-    pub const fn end(self) -> usize {
+    pub fn end(self) -> usize {
         self.poll_word() + POLL_WORD_SIZE
     }
 
     /// Offset of the first inline data. A message is never shorter than this.
-    pub const fn first_inline(self) -> usize {
+    pub fn first_inline(self) -> usize {
         self.end().next_multiple_of(INLINE_ALIGN)
     }
 }
@@ -311,8 +316,8 @@ impl Plan {
             self.inline_bytes = self.inline_bytes.saturating_add(arg.len());
             self.end = area.end();
         }
-        // The class bounds the index by the number of arguments.
-        self.next += 1;
+        // Never saturates: there was a class for the old index.
+        self.next = self.next.saturating_add(1);
         self.mix(arg);
         Ok(Placed { index, class, area })
     }
@@ -347,8 +352,7 @@ impl Plan {
 
     /// Rounds up to a page and compares with the limit.
     fn round(&self, end: usize) -> Result<usize, LayoutError> {
-        // CAST: a constant, far below every maximum.
-        end.checked_next_multiple_of(PAGE as usize)
+        end.checked_next_multiple_of(PAGE_BYTES)
             .filter(|size| *size <= self.limit)
             .ok_or(LayoutError::TooBig)
     }

@@ -19,9 +19,9 @@
 //! | [`scalars`] | how many arguments of which class does the call have |
 //! | [`layout`] | where does each argument go, how large is the message buffer |
 //! | [`suballoc`] | which part of the session's arena holds it |
-//! | [`encode`] | the bytes of the message buffer; gives a [`Message`] |
+//! | [`encode`] | the bytes of the message buffer; gives a [`Message`](encode::Message) |
 //! | [`slots`], [`context`] | which calls are outstanding, what identifies each one |
-//! | [`wire`] | the request that carries a [`Message`], the response that ends it |
+//! | [`wire`] | the request that carries a message, the response that ends it |
 //! | [`methods`], [`handles`] | the calls that the kernel makes for itself |
 //! | [`errors`] | what the DSP's result means |
 //! | [`decode`] | the message buffer read back, for the simulator, tests and fuzzers |
@@ -57,9 +57,10 @@ pub mod slots;
 pub mod suballoc;
 pub mod wire;
 
-pub use self::encode::Message;
-
 /// Size in bytes of a page in all wire arithmetic (wire protocol, section 1).
 ///
 /// This is a constant of the protocol, not the page size of the kernel.
 pub const PAGE: u64 = 4096;
+
+/// [`PAGE`] as a length in memory.
+pub const PAGE_BYTES: usize = 4096;

@@ -145,6 +145,8 @@ impl Method for Release {
 
 /// Number of words in the capability table.
 pub const CAPABILITIES: usize = 255;
+/// The same number as it travels.
+const CAPABILITIES_WIRE: u32 = 255;
 
 /// The capability table: word k is attribute k + 1. The DSP wrote it; its words are only numbers.
 #[derive(
@@ -194,8 +196,7 @@ pub struct Capabilities(U32);
 impl Capabilities {
     /// Builds the call.
     pub fn new() -> Self {
-        // CAST: a constant that fits.
-        Self(U32::new(CAPABILITIES as u32))
+        Self(U32::new(CAPABILITIES_WIRE))
     }
 }
 

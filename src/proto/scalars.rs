@@ -166,7 +166,8 @@ impl Iterator for Classes {
 
     fn next(&mut self) -> Option<ArgClass> {
         let class = self.scalars.class(self.next)?;
-        self.next += 1;
+        // Never saturates: there was a class for the old index.
+        self.next = self.next.saturating_add(1);
         Some(class)
     }
 

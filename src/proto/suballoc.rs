@@ -6,10 +6,10 @@
 //! mapped once; each call takes a run of granules from a chunk and gives it back. Allocates nothing
 //! and locks nothing: the session's arena lock guards it.
 
-use super::PAGE;
+use super::PAGE_BYTES;
 
 /// Size of a granule in bytes.
-pub const GRANULE: u64 = PAGE;
+pub const GRANULE: usize = PAGE_BYTES;
 
 /// Number of granules per word of the bitmap.
 const BITS: usize = 64;
@@ -34,14 +34,14 @@ impl Block {
 
     /// Offset of the block in its chunk, in bytes.
     pub const fn offset(&self) -> usize {
-        // CAST: a constant. The product is at most the size of the chunk, which fits.
-        self.first.saturating_mul(GRANULE as usize)
+        // The product is at most the size of the chunk.
+        self.first.saturating_mul(GRANULE)
     }
 
     /// Size of the block in bytes; at least what was asked for.
     pub const fn len(&self) -> usize {
-        // CAST: as above.
-        self.count.saturating_mul(GRANULE as usize)
+        // As above.
+        self.count.saturating_mul(GRANULE)
     }
 
     /// Whether the block is empty. It never is.
@@ -72,8 +72,7 @@ impl<const WORDS: usize> SubAlloc<WORDS> {
     /// `chunk` is a number that tells the chunks of an arena apart; `bytes` is the size of the chunk.
     /// A part of a granule at its end is not used. Gives `None` if the bitmap is too small.
     pub fn new(chunk: u32, bytes: usize) -> Option<Self> {
-        // CAST: a constant.
-        let granules = bytes / GRANULE as usize;
+        let granules = bytes / GRANULE;
         if granules > WORDS.checked_mul(BITS)? {
             return None;
         }
@@ -98,14 +97,13 @@ impl<const WORDS: usize> SubAlloc<WORDS> {
 
     /// Size of all blocks that are taken, in bytes.
     pub const fn used(&self) -> usize {
-        // CAST: a constant. The product is at most the size of the chunk.
-        self.used.saturating_mul(GRANULE as usize)
+        // The product is at most the size of the chunk.
+        self.used.saturating_mul(GRANULE)
     }
 
     /// Takes a run of at least `bytes` bytes. Gives `None` if there is none, and for 0 bytes.
     pub fn alloc(&mut self, bytes: usize) -> Option<Block> {
-        // CAST: a constant.
-        let count = bytes.div_ceil(GRANULE as usize);
+        let count = bytes.div_ceil(GRANULE);
         if count == 0 || count > self.granules.checked_sub(self.used)? {
             return None;
         }

@@ -44,7 +44,8 @@ impl<const N: usize> Name<N> {
             .zip(name.iter().take_while(|byte| **byte != 0))
         {
             *to = *from;
-            len += 1;
+            // At most `room`, so nothing saturates.
+            len = room.min(len.saturating_add(1));
         }
         // INVARIANT: at most `N - 1` bytes that are not NUL were copied over zeros.
         Self { bytes, len }
