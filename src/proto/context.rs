@@ -136,7 +136,7 @@ impl ContextWord {
 
     /// The word as it travels.
     pub fn pack(self) -> u64 {
-        self.sequence.get() << 16 | u64::from(self.index.get()) << 8 | u64::from(self.pd.bits())
+        (self.sequence.get() << 16) | (u64::from(self.index.get()) << 8) | u64::from(self.pd.bits())
     }
 
     /// Reads a word, or gives `None` when no driver of this protocol would have sent it.

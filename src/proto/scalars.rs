@@ -76,7 +76,7 @@ impl Scalars {
             method,
             in_bufs,
             out_bufs,
-            in_handles << 4 | out_handles,
+            (in_handles << 4) | out_handles,
         ])))
     }
 

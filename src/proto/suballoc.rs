@@ -157,7 +157,7 @@ impl<const WORDS: usize> SubAlloc<WORDS> {
     fn bit(&self, bit: usize) -> bool {
         self.bitmap
             .get(bit / BITS)
-            .is_some_and(|word| word >> (bit % BITS) & 1 != 0)
+            .is_some_and(|word| (word >> (bit % BITS)) & 1 != 0)
     }
 
     fn mark(&mut self, first: usize, count: usize, set: bool) {

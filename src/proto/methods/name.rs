@@ -36,7 +36,7 @@ impl<const N: usize> Name<N> {
     pub fn snapshot(name: &[u8]) -> Self {
         let () = Self::HAS_ROOM;
         let mut bytes = [0; N];
-        let mut len = 0;
+        let mut len: usize = 0;
         let room = N.saturating_sub(1);
         for (to, from) in bytes
             .iter_mut()
