@@ -22,59 +22,56 @@ pub enum Soc {
 
 /// How DSP addresses of one channel are made: `IOVA + (SID << sid_pos)`.
 ///
-/// # Invariants
-///
-/// `iova_bits <= sid_pos < 64`, so that prefix and IOVA never share a bit.
+/// In all variants an IOVA ends below the prefix, so that the two never share a bit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Addressing {
-    sid_pos: u8,
-    iova_bits: u8,
+pub enum Addressing {
+    /// Prefix from bit 32, IOVA of 32 bits.
+    Bit32,
+    /// Prefix from bit 56, IOVA of 32 bits.
+    Bit56,
+    /// Prefix from bit 56, IOVA of 34 bits.
+    Bit56Wide,
 }
 
 impl Addressing {
     /// The addressing of a channel.
     pub const fn new(soc: Soc, domain: Domain) -> Self {
-        // INVARIANT: holds for each of the three results.
         match (soc, domain.is_cdsp()) {
-            (Soc::Default, _) => Self {
-                sid_pos: 32,
-                iova_bits: 32,
-            },
-            (Soc::Kaanapali, false) => Self {
-                sid_pos: 56,
-                iova_bits: 32,
-            },
-            (Soc::Kaanapali, true) => Self {
-                sid_pos: 56,
-                iova_bits: 34,
-            },
+            (Soc::Default, _) => Self::Bit32,
+            (Soc::Kaanapali, false) => Self::Bit56,
+            (Soc::Kaanapali, true) => Self::Bit56Wide,
         }
     }
 
     /// Position of the lowest bit of the SID prefix.
     pub const fn sid_pos(self) -> u8 {
-        self.sid_pos
+        match self {
+            Self::Bit32 => 32,
+            Self::Bit56 | Self::Bit56Wide => 56,
+        }
     }
 
     /// Number of bits of an IOVA; the DMA mask of a context bank is this many ones.
     pub const fn iova_bits(self) -> u8 {
-        self.iova_bits
+        match self {
+            Self::Bit32 | Self::Bit56 => 32,
+            Self::Bit56Wide => 34,
+        }
     }
 
     /// The DSP address of `iova` in the address space of `sid`. SID 0 has no prefix.
     ///
     /// Gives `None` when `iova` or `sid` does not fit into its part of the address.
     pub const fn dsp_address(self, sid: u32, iova: u64) -> Option<u64> {
-        // Both positions are below 64, so the shifts are exact.
-        if iova >> self.iova_bits != 0 {
+        if iova >> self.iova_bits() != 0 {
             return None;
         }
         // CAST: widening; `u64::from` is not usable in a const function.
-        let prefix = (sid as u64) << self.sid_pos;
-        if prefix >> self.sid_pos != sid as u64 {
+        let prefix = (sid as u64) << self.sid_pos();
+        if prefix >> self.sid_pos() != sid as u64 {
             return None;
         }
-        // No bit is shared, because `iova_bits <= sid_pos`.
+        // No bit is shared, as an IOVA ends below the prefix.
         Some(prefix | iova)
     }
 
@@ -83,7 +80,7 @@ impl Addressing {
         let Some(end) = iova.checked_add(len) else {
             return None;
         };
-        if end > 1 << self.iova_bits {
+        if end > 1 << self.iova_bits() {
             return None;
         }
         self.dsp_address(sid, iova)
@@ -91,12 +88,12 @@ impl Addressing {
 
     /// The IOVA in a DSP address. This, not the DSP address, belongs into all DMA API calls.
     pub const fn iova(self, dsp_address: u64) -> u64 {
-        dsp_address & ((1 << self.sid_pos) - 1)
+        dsp_address & ((1 << self.sid_pos()) - 1)
     }
 
     /// The SID in a DSP address, as wide as the prefix is.
     pub const fn sid(self, dsp_address: u64) -> u64 {
-        dsp_address >> self.sid_pos
+        dsp_address >> self.sid_pos()
     }
 }
 
@@ -115,6 +112,8 @@ pub const fn span(address: u64, len: u64) -> Option<PageEntry> {
         return None;
     };
     let start = address & !(PAGE - 1);
-    // `start <= address < end`.
-    Some(PageEntry::new(start, end - start))
+    match end.checked_sub(start) {
+        Some(size) => Some(PageEntry::new(start, size)),
+        None => None,
+    }
 }

@@ -174,16 +174,11 @@ impl<'a> Decoder<'a> {
 
     /// Checks that the bytes from `start` up to `end` are 0, as far as the copy has them.
     pub fn check_zero(&self, start: usize, end: usize) -> Result<(), DecodeError> {
-        let dirty = self
-            .bytes
-            .iter()
-            .take(end)
-            .enumerate()
-            .skip(start)
-            .find(|(_, byte)| **byte != 0);
+        let dirty =
+            (start..end.min(self.bytes.len())).find(|offset| self.bytes.get(*offset) != Some(&0));
         match dirty {
             None => Ok(()),
-            Some((offset, _)) => Err(DecodeError::Dirty(offset)),
+            Some(offset) => Err(DecodeError::Dirty(offset)),
         }
     }
 
