@@ -169,9 +169,8 @@ impl Drop for Bus {
             let timeout = unsafe { bindings::__msecs_to_jiffies(COMPLAIN_MS) };
 
             // SAFETY: The completion is static, and initialised by the type invariants.
-            let left = unsafe {
-                bindings::wait_for_completion_timeout(ALL_RELEASED.0.get(), timeout)
-            };
+            let left =
+                unsafe { bindings::wait_for_completion_timeout(ALL_RELEASED.0.get(), timeout) };
             if left != 0 {
                 break;
             }

@@ -38,9 +38,10 @@ use kernel::{
 // CAST: The type letter is a character constant, 'd'.
 const TYPE: u32 = uapi::DRM_IOCTL_BASE as u32;
 
-/// Ioctl code for driver ioctl `nr` without an argument.
+/// Ioctl code for driver ioctl `nr` without an argument; `A` is `()`.
 #[expect(non_snake_case, reason = "name of the C macro")]
 pub(crate) const fn IO<A>(nr: u32) -> u32 {
+    const { assert!(size_of::<A>() == 0) };
     ioctl::_IO(TYPE, uapi::DRM_COMMAND_BASE + nr)
 }
 
