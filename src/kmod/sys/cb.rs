@@ -15,8 +15,9 @@
 //!
 //! # Lock order
 //!
-//! The lock of a bank (see [`Bank`]) is taken before any lock of the driver core, the IOMMU core
-//! or the DMA API, and never inside one of them. No two banks are locked at once.
+//! The lock of a bank (see [`Bank`]) is taken inside the locks of the driver, and outside of those
+//! of the driver core, the IOMMU core and the DMA API. No two banks are locked at once. No lock of
+//! the driver is taken inside.
 //!
 //! # Place in rust/kernel
 //!

@@ -265,7 +265,7 @@ impl Drop for AddedDevice {
 /// # Locking
 ///
 /// A sleeping reader-writer lock guards the device: `Bank::with_device` holds it shared,
-/// [`Bank::remove`] exclusively. It is the outermost of all locks involved, see [`super`].
+/// [`Bank::remove`] exclusively. Its place in the lock order is described in [`super`].
 #[pin_data]
 pub(crate) struct Bank {
     #[pin]
@@ -333,9 +333,11 @@ impl Bank {
     /// Calls `f` with the device, unless the bank was removed. The device stays configured until
     /// `f` has returned; the pointer must not be used after that.
     ///
-    /// Whatever is mapped with the device must be unmapped in a later call of this function, and
-    /// stays mapped (and its memory must be leaked) if that answers `None`. `f` may sleep; it must
-    /// neither call this function nor [`Bank::remove`] for the same bank.
+    /// What is mapped with the device must be unmapped in a later call of this function. If that
+    /// answers `None`, the address space is gone with all mappings in it: the hardware is blocked
+    /// by the IOMMU, and there is nothing left that could be unmapped.
+    ///
+    /// `f` may sleep; it must neither call this function nor [`Bank::remove`] for the same bank.
     pub(in crate::sys) fn with_device<R>(
         &self,
         f: impl FnOnce(*mut bindings::device) -> R,
@@ -346,8 +348,8 @@ impl Bank {
     /// Takes the device away: waits for running users, tears the address space down and
     /// unregisters the device. Does nothing if the device is gone already.
     ///
-    /// Call it after the last mapping was undone and before the parent is unbound. The memory of
-    /// the device goes later, with its last reference. May sleep.
+    /// Call it after the hardware was stopped and the last mapping was undone, and before the
+    /// parent is unbound. The memory of the device goes later, with its last reference. May sleep.
     pub(crate) fn remove(&self) {
         self.device.revoke();
     }
