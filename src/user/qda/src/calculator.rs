@@ -35,23 +35,41 @@ impl<'s> Calculator<'s> {
     /// The sum of `numbers`, computed on the DSP; 0 for an empty list.
     ///
     /// One call for every [`NUMBERS_PER_CALL`] numbers, whose sums are added up
-    /// here.
-    pub fn sum(&self, numbers: &[i32]) -> Result<i64> {
+    /// here. `progress` is told after every call how many numbers it carried.
+    pub fn sum_with(&self, numbers: &[i32], mut progress: impl FnMut(usize)) -> Result<i64> {
         let operation = Operation::Invoke {
             handle: self.module.handle(),
             method: SUM,
         };
         sum_of_parts(operation, numbers, NUMBERS_PER_CALL, |part| {
-            self.call(SUM, part).map(i64::from_le_bytes)
+            let sum = self.call(SUM, part).map(i64::from_le_bytes)?;
+            progress(part.len());
+            Ok(sum)
         })
     }
 
+    /// [`Calculator::sum_with`] without progress.
+    pub fn sum(&self, numbers: &[i32]) -> Result<i64> {
+        self.sum_with(numbers, |_| ())
+    }
+
     /// The largest of `numbers`, found by the DSP; `None` for an empty list, for
-    /// which nothing is sent.
-    pub fn max(&self, numbers: &[i32]) -> Result<Option<i32>> {
+    /// which nothing is sent. `progress` as in [`Calculator::sum_with`].
+    pub fn max_with(
+        &self,
+        numbers: &[i32],
+        mut progress: impl FnMut(usize),
+    ) -> Result<Option<i32>> {
         max_of_parts(numbers, NUMBERS_PER_CALL, |part| {
-            self.call(MAX, part).map(i32::from_le_bytes)
+            let max = self.call(MAX, part).map(i32::from_le_bytes)?;
+            progress(part.len());
+            Ok(max)
         })
+    }
+
+    /// [`Calculator::max_with`] without progress.
+    pub fn max(&self, numbers: &[i32]) -> Result<Option<i32>> {
+        self.max_with(numbers, |_| ())
     }
 
     /// Number of calls that a list of `numbers` elements takes.

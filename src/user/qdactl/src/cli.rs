@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  success; for jobs: DSP and CPU agree
+  1  DSP and CPU do not agree
+  2  wrong command line
+  3  the input file cannot be used
+  4  no device: the driver has no such DSP
+  5  permission denied
+  6  the module qda is not loaded
+  7  the DSP is busy: no free context bank
+  8  the DSP answered with an error
+  9  any other error of the system";
+
+const EXAMPLES: &str = "\
+Examples:
+  qdactl list
+  qdactl info --dsp adsp
+  qdactl calc numbers.txt
+  seq 1 100 | qdactl --json sum -";
+
+const FILE_FORMAT: &str = "\
+Input file:
+  One integer of 32 bits with sign per line (-2147483648..2147483647). Blank
+  lines and lines that start with # are left out. A number that does not fit is
+  refused, it is not wrapped. \"-\" is standard input. Long files take several
+  remote calls, 262144 numbers each.";
+
+const CALC_HELP: &str = "\
+Example:
+  $ qdactl calc numbers.txt
+  DSP           cdsp
+  node          /dev/accel/accel0
+  context bank  1
+  session       1
+  input         numbers.txt: 1000 numbers, 2 remote calls
+
+  result   on the DSP  on the CPU  agree
+  sum          499500      499500  yes
+  maximum         999         999  yes";
+
+/// Shows the DSPs of the qda driver and runs jobs on them.
+#[derive(Debug, Parser)]
+#[command(name = "qdactl", version, after_help = format!("{EXAMPLES}\n\n{EXIT_STATUS}"))]
+pub struct Arguments {
+    /// Print one JSON object instead of text, also for errors
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which DSP a command uses.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Name of the DSP, as "qdactl list" shows it
+    #[arg(long, value_name = "NAME", default_value = "cdsp")]
+    pub dsp: String,
+
+    /// Device node, instead of looking for a DSP by name
+    #[arg(long, value_name = "PATH", conflicts_with = "dsp")]
+    pub device: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the DSPs of this machine
+    #[command(after_help = "Example:\n  qdactl --json list")]
+    List,
+
+    /// Show what is known about one DSP; sends nothing to it
+    #[command(after_help = "Examples:\n  qdactl info\n  qdactl info --dsp adsp")]
+    Info {
+        #[command(flatten)]
+        target: Target,
+    },
+
+    /// Compute sum and maximum of a file on the DSP and compare with the CPU
+    #[command(after_help = format!("{FILE_FORMAT}\n\n{CALC_HELP}"))]
+    Calc {
+        #[command(flatten)]
+        target: Target,
+        /// File with one integer per line
+        file: String,
+    },
+
+    /// Compute the sum of a file on the DSP and compare with the CPU
+    #[command(after_help = format!("{FILE_FORMAT}\n\nExample:\n  qdactl sum numbers.txt"))]
+    Sum {
+        #[command(flatten)]
+        target: Target,
+        /// File with one integer per line
+        file: String,
+    },
+
+    /// Find the largest number of a file on the DSP and compare with the CPU
+    #[command(after_help = format!("{FILE_FORMAT}\n\nExample:\n  qdactl max numbers.txt"))]
+    Max {
+        #[command(flatten)]
+        target: Target,
+        /// File with one integer per line
+        file: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_dsp_and_a_node_exclude_each_other() {
+        let both = [
+            "qdactl",
+            "info",
+            "--dsp",
+            "cdsp",
+            "--device",
+            "/dev/accel/accel0",
+        ];
+        assert!(Arguments::try_parse_from(both).is_err());
+        let one = ["qdactl", "info", "--device", "/dev/accel/accel0"];
+        assert!(Arguments::try_parse_from(one).is_ok());
+    }
+
+    #[test]
+    fn json_is_understood_before_and_behind_the_command() {
+        for line in [["qdactl", "--json", "list"], ["qdactl", "list", "--json"]] {
+            assert!(Arguments::try_parse_from(line).unwrap().json);
+        }
+    }
+
+    #[test]
+    fn the_help_knows_the_real_size_of_a_call() {
+        let size = qda::calculator::NUMBERS_PER_CALL.to_string();
+        assert!(FILE_FORMAT.contains(&size));
+    }
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! What can go wrong, in words and as exit status. See `--help` for the list.
+
+use std::fmt;
+use std::path::Path;
+
+use qda::{Error, Operation, Scan};
+
+use crate::input::InputError;
+
+/// The folder that exists while the module is loaded.
+const MODULE: &str = "/sys/module/qda";
+
+#[derive(Debug)]
+pub enum Failure {
+    /// DSP and CPU computed different results. The report was printed.
+    Differ,
+    /// The input file cannot be used.
+    Input(InputError),
+    /// The driver has no such DSP; the text says more.
+    NoDevice(String),
+    /// The caller may not do this; the text says what.
+    Permission(String),
+    /// The module is not loaded.
+    NotLoaded,
+    /// No free context bank.
+    Busy { dsp: String },
+    /// The DSP answered with an error.
+    Dsp(Error),
+    /// Anything else that the system said.
+    System(Error),
+    /// Standard output cannot be written.
+    Output(std::io::Error),
+}
+
+impl Failure {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Differ => 1,
+            Self::Input(_) => 3,
+            Self::NoDevice(_) => 4,
+            Self::Permission(_) => 5,
+            Self::NotLoaded => 6,
+            Self::Busy { .. } => 7,
+            Self::Dsp(_) => 8,
+            Self::System(_) | Self::Output(_) => 9,
+        }
+    }
+
+    /// Name of the kind, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Differ => "results-differ",
+            Self::Input(_) => "bad-input",
+            Self::NoDevice(_) => "no-device",
+            Self::Permission(_) => "permission-denied",
+            Self::NotLoaded => "module-not-loaded",
+            Self::Busy { .. } => "dsp-busy",
+            Self::Dsp(_) => "dsp-error",
+            Self::System(_) | Self::Output(_) => "system-error",
+        }
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "error": {
+                "kind": self.kind(),
+                "status": self.exit_code(),
+                "message": self.to_string(),
+            }
+        })
+    }
+
+    /// Why a scan has not brought the DSP named `wanted`, or none at all.
+    pub fn nothing_found(scan: &Scan, wanted: Option<&str>) -> Self {
+        Self::nothing_found_with(scan, wanted, Path::new(MODULE).exists())
+    }
+
+    fn nothing_found_with(scan: &Scan, wanted: Option<&str>, loaded: bool) -> Self {
+        let denied: Vec<String> = scan
+            .unusable
+            .iter()
+            .filter(|node| is_denied(node.error.errno()))
+            .map(|node| node.path.display().to_string())
+            .collect();
+        if !denied.is_empty() {
+            return Self::Permission(denied.join(", "));
+        }
+        let names: Vec<&str> = scan.devices.iter().map(|device| device.dsp()).collect();
+        if names.is_empty() && !loaded {
+            return Self::NotLoaded;
+        }
+        let mut text = match (wanted, names.is_empty()) {
+            (_, true) => "the module qda is loaded but drives no DSP".to_string(),
+            (Some(wanted), false) => {
+                format!("no DSP named \"{wanted}\"; there is {}", names.join(", "))
+            }
+            (None, false) => "no DSP".to_string(),
+        };
+        for node in &scan.unusable {
+            text.push_str(&format!("; {}: {}", node.path.display(), node.error));
+        }
+        Self::NoDevice(text)
+    }
+
+    /// An error while a process was started on the DSP named `dsp`.
+    pub fn starting(dsp: &str, error: Error) -> Self {
+        if error.errno() == Some(libc::EBUSY) {
+            return Self::Busy { dsp: dsp.into() };
+        }
+        error.into()
+    }
+
+    fn from_error(error: Error, loaded: bool) -> Self {
+        match &error {
+            Error::NotFound { wanted, scan } => {
+                Self::nothing_found_with(scan, Some(wanted), loaded)
+            }
+            Error::Open { path, source } => match source.raw_os_error() {
+                errno if is_denied(errno) => Self::Permission(path.display().to_string()),
+                Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) if !loaded => Self::NotLoaded,
+                Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
+                    Self::NoDevice(error.to_string())
+                }
+                _ => Self::System(error),
+            },
+            Error::NotQda { .. } => Self::NoDevice(error.to_string()),
+            Error::Os {
+                operation: Operation::Create | Operation::Attach,
+                source,
+            } if is_denied(source.raw_os_error()) => Self::Permission(error.to_string()),
+            Error::Dsp { .. } | Error::Load { .. } | Error::Protocol { .. } => Self::Dsp(error),
+            _ => Self::System(error),
+        }
+    }
+}
+
+fn is_denied(errno: Option<i32>) -> bool {
+    matches!(errno, Some(libc::EACCES | libc::EPERM))
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::from_error(error, Path::new(MODULE).exists())
+    }
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Self {
+        Self::Input(error)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Differ => f.write_str("DSP and CPU do not agree"),
+            Self::Input(error) => error.fmt(f),
+            Self::NoDevice(text) => write!(f, "no device: {text}"),
+            Self::Permission(text) => write!(
+                f,
+                "permission denied: {text} (the node's owner, group and mode decide who may use it)"
+            ),
+            Self::NotLoaded => f.write_str("module not loaded: load it with \"modprobe qda\""),
+            Self::Busy { dsp } => write!(
+                f,
+                "DSP busy: no free context bank on {dsp}; every bank serves another process, \
+                 try again when one has ended"
+            ),
+            Self::System(error) if error.errno() == Some(libc::ENODEV) => {
+                write!(f, "{error}; the DSP crashed or was removed")
+            }
+            Self::System(error) if error.errno() == Some(libc::EPIPE) => {
+                write!(f, "{error}; the DSP went away during the call")
+            }
+            Self::Dsp(error) | Self::System(error) => error.fmt(f),
+            Self::Output(error) => write!(f, "standard output: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qda::{DspResult, Unusable};
+    use std::io;
+
+    fn open_error(errno: i32) -> Error {
+        Error::Open {
+            path: "/dev/accel/accel0".into(),
+            source: io::Error::from_raw_os_error(errno),
+        }
+    }
+
+    fn not_found(unusable: Vec<Unusable>) -> Error {
+        Error::NotFound {
+            wanted: "cdsp".into(),
+            scan: Box::new(Scan {
+                devices: Vec::new(),
+                unusable,
+            }),
+        }
+    }
+
+    fn unusable(errno: i32) -> Unusable {
+        Unusable {
+            path: "/dev/accel/accel0".into(),
+            error: open_error(errno),
+        }
+    }
+
+    fn create_error(errno: i32) -> Error {
+        Error::Os {
+            operation: Operation::Create,
+            source: io::Error::from_raw_os_error(errno),
+        }
+    }
+
+    #[test]
+    fn the_four_ways_of_not_getting_a_dsp_are_distinct() {
+        let not_loaded = Failure::from_error(not_found(Vec::new()), false);
+        let no_device = Failure::from_error(not_found(Vec::new()), true);
+        let denied = Failure::from_error(not_found(vec![unusable(libc::EACCES)]), true);
+        let busy = Failure::starting("cdsp", create_error(libc::EBUSY));
+        let texts: Vec<String> = [&not_loaded, &no_device, &denied, &busy]
+            .iter()
+            .map(|failure| failure.to_string())
+            .collect();
+        assert!(texts[0].starts_with("module not loaded"), "{}", texts[0]);
+        assert!(texts[1].starts_with("no device"), "{}", texts[1]);
+        assert!(texts[2].starts_with("permission denied"), "{}", texts[2]);
+        assert!(texts[2].contains("/dev/accel/accel0"), "{}", texts[2]);
+        assert!(texts[3].starts_with("DSP busy"), "{}", texts[3]);
+        assert!(texts[3].contains("context bank on cdsp"), "{}", texts[3]);
+        assert_eq!(not_loaded.exit_code(), 6);
+        assert_eq!(no_device.exit_code(), 4);
+        assert_eq!(denied.exit_code(), 5);
+        assert_eq!(busy.exit_code(), 7);
+    }
+
+    #[test]
+    fn a_dead_node_is_named() {
+        let failure = Failure::from_error(not_found(vec![unusable(libc::ENODEV)]), true);
+        assert_eq!(failure.exit_code(), 4);
+        assert!(
+            failure.to_string().contains("/dev/accel/accel0"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn a_node_given_by_path_has_the_same_kinds() {
+        let code = |errno, loaded| Failure::from_error(open_error(errno), loaded).exit_code();
+        assert_eq!(code(libc::EACCES, true), 5);
+        assert_eq!(code(libc::ENOENT, false), 6);
+        assert_eq!(code(libc::ENOENT, true), 4);
+        assert_eq!(code(libc::EMFILE, true), 9);
+        let other = Error::NotQda {
+            path: "/dev/accel/accel0".into(),
+        };
+        assert_eq!(Failure::from_error(other, true).exit_code(), 4);
+    }
+
+    #[test]
+    fn errno_and_dsp_result_have_different_codes() {
+        let dsp = |bits| Error::Dsp {
+            operation: Operation::Create,
+            result: DspResult::from_bits(bits),
+        };
+        assert_eq!(Failure::starting("cdsp", dsp(0x8000_0402)).exit_code(), 8);
+        // A DSP result with the number of EBUSY is not the kernel's EBUSY.
+        let busy = dsp(libc::EBUSY as u32);
+        assert_eq!(Failure::starting("cdsp", busy).exit_code(), 8);
+        let gone = Failure::starting("cdsp", create_error(libc::EPIPE));
+        assert_eq!(gone.exit_code(), 9);
+        assert!(gone.to_string().contains("went away"), "{gone}");
+        assert_eq!(
+            Failure::starting("adsp", create_error(libc::EACCES)).exit_code(),
+            5
+        );
+    }
+
+    #[test]
+    fn json_errors_have_kind_status_and_message() {
+        let json = Failure::NotLoaded.to_json();
+        assert_eq!(json["error"]["kind"], "module-not-loaded");
+        assert_eq!(json["error"]["status"], 6);
+        assert!(json["error"]["message"].as_str().unwrap().contains("qda"));
+    }
+}

@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! What is printed, as text or as one JSON object.
+//!
+//! The JSON keys are an interface: keys are added, never renamed.
+
+use std::path::Path;
+
+use qda::{Device, Facts, Scan};
+use serde::Serialize;
+
+use crate::job::Outcome;
+
+/// Something to print.
+pub trait Report: Serialize {
+    fn text(&self) -> String;
+
+    fn json(&self) -> String {
+        // Numbers, texts and lists only: this cannot fail, and an empty answer
+        // would be worse than the reason.
+        serde_json::to_string_pretty(self).unwrap_or_else(|error| error.to_string())
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct ListReport {
+    devices: Vec<ListedDevice>,
+    unusable: Vec<ListedUnusable>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedDevice {
+    dsp: String,
+    node: String,
+    version: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedUnusable {
+    node: String,
+    error: String,
+}
+
+impl ListReport {
+    pub fn new(scan: &Scan) -> Self {
+        Self {
+            devices: scan
+                .devices
+                .iter()
+                .map(|device| ListedDevice {
+                    dsp: device.dsp().into(),
+                    node: device.path().display().to_string(),
+                    version: version(device),
+                })
+                .collect(),
+            unusable: scan
+                .unusable
+                .iter()
+                .map(|node| ListedUnusable {
+                    node: node.path.display().to_string(),
+                    error: node.error.to_string(),
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Report for ListReport {
+    fn text(&self) -> String {
+        let mut text = table(
+            [("DSP", false), ("node", false), ("version", false)],
+            self.devices
+                .iter()
+                .map(|d| [d.dsp.clone(), d.node.clone(), d.version.clone()]),
+        );
+        for node in &self.unusable {
+            text.push_str(&format!("not usable: {}\n", node.error));
+        }
+        text
+    }
+}
+
+/// What `info` shows.
+#[derive(Debug, Serialize)]
+pub struct NodeReport {
+    dsp: String,
+    node: String,
+    driver: Option<String>,
+    version: String,
+    /// Name of the device on its bus.
+    device: Option<String>,
+    drm_client: Option<u64>,
+}
+
+impl NodeReport {
+    pub fn new(device: &Device) -> qda::Result<Self> {
+        let facts = device.facts()?;
+        Ok(Self {
+            dsp: device.dsp().into(),
+            node: device.path().display().to_string(),
+            driver: facts.driver,
+            version: version(device),
+            device: bus_device(device.path()),
+            drm_client: facts.drm_client,
+        })
+    }
+}
+
+impl Report for NodeReport {
+    fn text(&self) -> String {
+        facts([
+            ("DSP", self.dsp.clone()),
+            ("node", self.node.clone()),
+            ("driver", or_unknown(self.driver.as_ref())),
+            ("version", self.version.clone()),
+            ("device", or_unknown(self.device.as_ref())),
+            ("DRM client", or_unknown(self.drm_client.as_ref())),
+        ])
+    }
+}
+
+/// What a job shows.
+#[derive(Debug, Serialize)]
+pub struct JobReport {
+    dsp: String,
+    node: String,
+    context_bank: Option<u32>,
+    session: Option<u32>,
+    drm_client: Option<u64>,
+    file: String,
+    count: usize,
+    calls: usize,
+    results: Vec<JobResult>,
+    pub agree: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct JobResult {
+    name: &'static str,
+    dsp: i64,
+    cpu: i64,
+    agree: bool,
+}
+
+impl JobReport {
+    pub fn new(dsp: &str, node: &Path, facts: &Facts, file: &str, outcome: &Outcome) -> Self {
+        Self {
+            dsp: dsp.into(),
+            node: node.display().to_string(),
+            context_bank: facts.bank,
+            session: facts.session,
+            drm_client: facts.drm_client,
+            file: file.into(),
+            count: outcome.count,
+            calls: outcome.calls,
+            results: outcome
+                .results
+                .iter()
+                .map(|pair| JobResult {
+                    name: pair.name,
+                    dsp: pair.dsp,
+                    cpu: pair.cpu,
+                    agree: pair.agree(),
+                })
+                .collect(),
+            // No result is no agreement.
+            agree: !outcome.results.is_empty() && outcome.results.iter().all(|pair| pair.agree()),
+        }
+    }
+}
+
+impl Report for JobReport {
+    fn text(&self) -> String {
+        let file = if self.file == "-" {
+            "standard input"
+        } else {
+            &self.file
+        };
+        let mut text = facts([
+            ("DSP", self.dsp.clone()),
+            ("node", self.node.clone()),
+            ("context bank", or_unknown(self.context_bank.as_ref())),
+            ("session", or_unknown(self.session.as_ref())),
+            (
+                "input",
+                format!(
+                    "{file}: {}, {}",
+                    counted(self.count, "number"),
+                    counted(self.calls, "remote call")
+                ),
+            ),
+        ]);
+        text.push('\n');
+        text.push_str(&table(
+            [
+                ("result", false),
+                ("on the DSP", true),
+                ("on the CPU", true),
+                ("agree", false),
+            ],
+            self.results.iter().map(|result| {
+                [
+                    result.name.to_string(),
+                    result.dsp.to_string(),
+                    result.cpu.to_string(),
+                    if result.agree { "yes" } else { "NO" }.to_string(),
+                ]
+            }),
+        ));
+        text
+    }
+}
+
+fn version(device: &Device) -> String {
+    let version = device.version();
+    format!("{}.{}.{}", version.major, version.minor, version.patch)
+}
+
+/// Name of the device behind a node, from sysfs.
+fn bus_device(node: &Path) -> Option<String> {
+    let link = Path::new("/sys/class/accel")
+        .join(node.file_name()?)
+        .join("device");
+    let device = std::fs::read_link(link).ok()?;
+    Some(device.file_name()?.to_str()?.to_string())
+}
+
+fn or_unknown(value: Option<&impl ToString>) -> String {
+    value.map_or_else(|| "unknown".to_string(), ToString::to_string)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Lines of name and value.
+fn facts<const N: usize>(facts: [(&str, String); N]) -> String {
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, value) in facts {
+        text += &format!("{name:width$}  {value}\n");
+    }
+    text
+}
+
+/// A table with a head; the flag says that a column is set to the right.
+fn table<const N: usize>(
+    head: [(&str, bool); N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> String {
+    let mut lines = vec![head.map(|(name, _)| name.to_string())];
+    lines.extend(rows);
+    let mut text = String::new();
+    for line in &lines {
+        let cells: Vec<String> = (0..N)
+            .map(|at| {
+                let width = lines.iter().map(|line| line[at].len()).max().unwrap_or(0);
+                if head[at].1 {
+                    format!("{:>width$}", line[at])
+                } else {
+                    format!("{:width$}", line[at])
+                }
+            })
+            .collect();
+        text += cells.join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::Pair;
+
+    fn report(dsp_max: i64) -> JobReport {
+        let facts: Facts = Facts::default();
+        let outcome = Outcome {
+            count: 1000,
+            calls: 2,
+            results: vec![
+                Pair {
+                    name: "sum",
+                    dsp: 499_500,
+                    cpu: 499_500,
+                },
+                Pair {
+                    name: "maximum",
+                    dsp: dsp_max,
+                    cpu: 999,
+                },
+            ],
+        };
+        let node = Path::new("/dev/accel/accel0");
+        let mut report = JobReport::new("cdsp", node, &facts, "numbers.txt", &outcome);
+        report.context_bank = Some(3);
+        report.session = Some(1);
+        report
+    }
+
+    #[test]
+    fn the_text_is_a_small_table() {
+        assert_eq!(
+            report(999).text(),
+            "DSP           cdsp\n\
+             node          /dev/accel/accel0\n\
+             context bank  3\n\
+             session       1\n\
+             input         numbers.txt: 1000 numbers, 2 remote calls\n\
+             \n\
+             result   on the DSP  on the CPU  agree\n\
+             sum          499500      499500  yes\n\
+             maximum         999         999  yes\n"
+        );
+    }
+
+    #[test]
+    fn disagreement_is_seen_and_shown() {
+        let report = report(998);
+        assert!(!report.agree);
+        assert!(report
+            .text()
+            .contains("maximum         998         999  NO\n"));
+    }
+
+    #[test]
+    fn no_result_is_no_agreement() {
+        let outcome = Outcome {
+            count: 0,
+            calls: 0,
+            results: Vec::new(),
+        };
+        let node = Path::new("/dev/accel/accel0");
+        assert!(!JobReport::new("cdsp", node, &Facts::default(), "f", &outcome).agree);
+    }
+
+    #[test]
+    fn the_json_has_the_promised_shape() {
+        let json: serde_json::Value = serde_json::from_str(&report(999).json()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "dsp": "cdsp",
+                "node": "/dev/accel/accel0",
+                "context_bank": 3,
+                "session": 1,
+                "drm_client": null,
+                "file": "numbers.txt",
+                "count": 1000,
+                "calls": 2,
+                "results": [
+                    { "name": "sum", "dsp": 499500, "cpu": 499500, "agree": true },
+                    { "name": "maximum", "dsp": 999, "cpu": 999, "agree": true },
+                ],
+                "agree": true,
+            })
+        );
+    }
+
+    #[test]
+    fn unknown_facts_are_called_so() {
+        let mut report = report(999);
+        report.context_bank = None;
+        assert!(report.text().contains("context bank  unknown\n"));
+    }
+
+    #[test]
+    fn the_list_shows_nodes_that_cannot_be_used() {
+        let report = ListReport {
+            devices: vec![ListedDevice {
+                dsp: "cdsp".into(),
+                node: "/dev/accel/accel0".into(),
+                version: "1.0.0".into(),
+            }],
+            unusable: vec![ListedUnusable {
+                node: "/dev/accel/accel1".into(),
+                error: "/dev/accel/accel1: Permission denied".into(),
+            }],
+        };
+        assert_eq!(
+            report.text(),
+            "DSP   node               version\n\
+             cdsp  /dev/accel/accel0  1.0.0\n\
+             not usable: /dev/accel/accel1: Permission denied\n"
+        );
+    }
+}

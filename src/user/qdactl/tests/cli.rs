@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+//! The program as its users see it: messages, exit status, JSON on errors.
+//!
+//! Runs without a device; jobs on a DSP are tested in the guest.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn qdactl(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_qdactl"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).expect("the target folder is writable");
+    path
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("messages are text")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("output is text")
+}
+
+/// Status of commands that need a device that is not there: it depends on
+/// whether this machine has the module loaded.
+fn status_without_device() -> i32 {
+    if Path::new("/sys/module/qda").exists() {
+        4
+    } else {
+        6
+    }
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in ["list", "info", "calc", "sum", "max"] {
+        let output = qdactl(&[command, "--help"]);
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        assert!(stdout(&output).contains("Example"), "{command}");
+    }
+    let help = stdout(&qdactl(&["--help"]));
+    for status in 0..=9 {
+        assert!(help.contains(&format!("\n  {status}  ")), "status {status}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2() {
+    for line in [
+        &["nonsense"][..],
+        &[],
+        &["calc"],
+        &["sum", "a", "b"],
+        &["info", "--dsp", "cdsp", "--device", "/dev/null"],
+    ] {
+        assert_eq!(qdactl(line).status.code(), Some(2), "{line:?}");
+    }
+}
+
+#[test]
+fn bad_lines_are_reported_with_file_and_line() {
+    let path = file("bad.txt", "1\n\n# fine\ntwo\n3000000000\n");
+    let path = path.to_str().unwrap();
+    for command in ["calc", "sum", "max"] {
+        let output = qdactl(&[command, path]);
+        assert_eq!(output.status.code(), Some(3), "{command}");
+        let text = stderr(&output);
+        assert!(
+            text.contains(&format!("{path}:4: \"two\" is not an integer")),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("{path}:5: \"3000000000\" does not fit")),
+            "{text}"
+        );
+        assert!(stdout(&output).is_empty());
+    }
+}
+
+#[test]
+fn files_without_numbers_and_missing_files_are_status_3() {
+    let empty = file("empty.txt", "# nothing\n");
+    let output = qdactl(&["calc", empty.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("no number"), "{}", stderr(&output));
+
+    let output = qdactl(&["calc", "/nonexistent/numbers.txt"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("/nonexistent/numbers.txt"));
+}
+
+#[test]
+fn standard_input_is_read() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_qdactl"))
+        .args(["sum", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(b"5\nsix\n")
+        .expect("the program reads");
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stderr(&output).contains("standard input:2: \"six\""));
+}
+
+#[test]
+fn errors_are_json_too() {
+    let path = file("bad-json.txt", "x\n");
+    let output = qdactl(&["--json", "sum", path.to_str().unwrap()]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("one object");
+    assert_eq!(json["error"]["kind"], "bad-input");
+    assert_eq!(json["error"]["status"], 3);
+    let message = json["error"]["message"].as_str().expect("a text");
+    assert!(message.contains("bad-json.txt:1"), "{message}");
+}
+
+#[test]
+fn a_node_that_is_not_there() {
+    let numbers = file("good.txt", "1\n2\n");
+    let numbers = numbers.to_str().unwrap();
+    let output = qdactl(&["calc", "--device", "/nonexistent/accel0", numbers]);
+    assert_eq!(
+        output.status.code(),
+        Some(status_without_device()),
+        "{}",
+        stderr(&output)
+    );
+    let output = qdactl(&["info", "--device", "/nonexistent/accel0"]);
+    assert_eq!(output.status.code(), Some(status_without_device()));
+}
+
+#[test]
+fn a_node_of_somebody_else_is_no_device() {
+    let output = qdactl(&["info", "--device", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(stderr(&output).contains("not a node of the qda driver"));
+}
+
+/// Without a device the search fails with its own status; with one this test has
+/// nothing to say about `list`, but a DSP of this name exists nowhere.
+#[test]
+fn a_dsp_that_is_not_there() {
+    let output = qdactl(&["info", "--dsp", "no-such-dsp"]);
+    let code = output.status.code();
+    assert!(
+        code == Some(status_without_device()) || code == Some(5),
+        "{code:?}: {}",
+        stderr(&output)
+    );
+}
