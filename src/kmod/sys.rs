@@ -5,4 +5,11 @@
 //! All `unsafe` of the module is here. Each file is written as a patch for rust/kernel would be
 //! and names its place there. Nothing in here knows FastRPC.
 
-pub(crate) mod bindings;
+mod bindings;
+pub(crate) mod cb;
+pub(crate) mod completion;
+pub(crate) mod dma;
+pub(crate) mod drm;
+pub(crate) mod rpmsg;
+pub(crate) mod task;
+pub(crate) mod uapi;

@@ -6,6 +6,7 @@
 #include <linux/device.h>
 #include <linux/mod_devicetable.h>
 #include <linux/rpmsg.h>
+#include <linux/vmalloc.h>
 #include <drm/drm_accel.h>
 #include <drm/drm_print.h>
 #include <drm/qda_accel.h>
