@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The driver proper: DSPs, sessions, memory and calls.
+//!
+//! The engine knows the protocol and no ioctl. Front ends open a [`Client`] for each file and turn
+//! its [`CallError`]s into errnos; [`crate::driver`] builds a [`Dsp`] for each bound channel.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`dsp`] | one DSP: its channel, context banks and sessions |
+//! | [`channel`] | the outstanding calls of a channel, sending and receiving |
+//! | [`bank`] | the context banks and who sits on them |
+//! | [`client`] | one open file: which session it has, if any |
+//! | [`session`] | one process on the DSP, from its creation to its release |
+//! | [`arena`] | the message memory of a session |
+//! | [`call`] | one remote call of a client |
+//! | [`policy`] | who may do what |
+//! | [`error`] | why something was not done |
+//!
+//! # Lock order
+//!
+//! From the outside in. No lock is held across a wait for the DSP or a copy to or from user space.
+//!
+//! 1. the state of a client (`client`)
+//! 2. the registry of a DSP (`dsp`)
+//! 3. the parked calls of a session (`session`)
+//! 4. the chunks of an arena (`arena`)
+//! 5. the seats of the banks (`bank`)
+//! 6. the mapping of memory, then the device of a bank (`sys::dma`, `sys::cb`)
+//! 7. the call slots of a channel (`channel`), with interrupts off; the receive callback takes
+//!    this one only
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod arena;
+pub(crate) mod bank;
+pub(crate) mod call;
+pub(crate) mod channel;
+pub(crate) mod client;
+pub(crate) mod dsp;
+pub(crate) mod error;
+pub(crate) mod policy;
+pub(crate) mod session;
+
+pub(crate) use self::{
+    call::{
+        Argument,
+        CallRequest, //
+    },
+    client::{
+        Client,
+        SessionSpec,
+        Shell, //
+    },
+    dsp::Dsp,
+    error::CallError, //
+};

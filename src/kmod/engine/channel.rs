@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A channel: the outstanding calls of one DSP, sending and receiving.
+//!
+//! A call's memory travels with the call. [`Channel::submit`] takes it and gives it back only when
+//! the DSP can no longer touch it: with the answer, or when nothing was sent. A waiter that gives
+//! up gets an [`Abandoned`] instead, which keeps the memory until the call is settled.
+//!
+//! # Locking
+//!
+//! One lock, with interrupts off, around the slot table. It is held for a few dozen instructions
+//! when a call begins, when its answer arrives and when its waiter takes it. [`Channel::receive`]
+//! runs in hard interrupt context: it changes a slot, completes a completion, and does nothing
+//! else. It owns no reference and frees nothing.
+
+use crate::{
+    engine::error::{
+        CallError,
+        CallResult, //
+    },
+    proto::{
+        context::{
+            ContextWord,
+            Pd, //
+        },
+        encode::Message,
+        errors::DspResult,
+        slots::{
+            Abandon,
+            Outcome,
+            PrepareError,
+            Reply,
+            Slot,
+            SlotTable,
+            TABLE_LEN, //
+        },
+        wire::{
+            Request,
+            Response,
+            Sender, //
+        }, //
+    },
+    sys::{
+        completion::{
+            CompletionTable,
+            Wait, //
+        },
+        rpmsg::{
+            Link,
+            SendError, //
+        }, //
+    },
+};
+use core::time::Duration;
+use kernel::{
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        SpinLockIrq, //
+    },
+};
+
+/// Slots that only calls of the kernel may use, so that a client that parks calls in all the
+/// others cannot keep any process from being released.
+const KERNEL_SLOTS: usize = 15;
+
+/// Whose call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A client's.
+    Client,
+    /// The kernel's own.
+    Kernel,
+}
+
+/// What a request says besides its message.
+#[derive(Clone, Copy)]
+pub(crate) struct Header {
+    /// Who sends.
+    pub(crate) sender: Sender,
+    /// Protection domain of the client.
+    pub(crate) pd: Pd,
+    /// Thread that makes the call.
+    pub(crate) tid: i32,
+    /// Remote handle.
+    pub(crate) handle: u32,
+}
+
+struct Calls {
+    table: SlotTable<KVec<Slot>>,
+    /// Set when the DSP is about to go: clients begin no new calls and wait no longer.
+    closing: bool,
+}
+
+/// The outstanding calls of one DSP.
+#[pin_data]
+pub(crate) struct Channel {
+    #[pin]
+    calls: SpinLockIrq<Calls>,
+    wakeups: CompletionTable,
+    link: Arc<Link>,
+    dropped: Atomic<u64>,
+}
+
+impl Channel {
+    /// Makes a channel on an open link.
+    pub(crate) fn new(link: Arc<Link>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            calls <- {
+                let mut storage = KVec::with_capacity(TABLE_LEN, GFP_KERNEL)?;
+                storage.resize(TABLE_LEN, Slot::FREE, GFP_KERNEL)?;
+                new_spinlock_irq!(
+                    Calls {
+                        table: SlotTable::new(storage),
+                        closing: false,
+                    },
+                    "qda_calls"
+                )
+            },
+            wakeups: CompletionTable::new(TABLE_LEN)?,
+            link,
+            dropped: Atomic::new(0),
+        })
+    }
+
+    /// Takes a packet of the DSP. Called in hard interrupt context.
+    pub(crate) fn receive(&self, packet: &[u8]) {
+        let taken = match Response::parse(packet) {
+            Ok(response) => {
+                let mut calls = self.calls.lock();
+                let outcome = calls.table.respond(response.word, response.result);
+                self.wake(outcome)
+            }
+            Err(_) => false,
+        };
+        if !taken {
+            self.dropped.add(1u64, Relaxed);
+        }
+    }
+
+    /// Number of packets that completed no call.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// Number of calls that wait for an answer or for their waiter.
+    pub(crate) fn in_use(&self) -> usize {
+        self.calls.lock().table.in_use()
+    }
+
+    /// Wakes the waiter of a slot. The lock of the slots must be held, so that no wake-up comes
+    /// after the slot has got a new owner.
+    fn wake(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Wake(index) => {
+                self.wakeups.complete(index);
+                true
+            }
+            Outcome::Settled(_) => true,
+            Outcome::Drop(_) => false,
+        }
+    }
+
+    /// Sends a request. `memory` is what the DSP may touch until the answer is there.
+    ///
+    /// Takes no time but the transport's. If it fails, nothing was sent, and the memory comes back.
+    pub(crate) fn submit<M>(
+        &self,
+        origin: Origin,
+        header: Header,
+        message: Message,
+        memory: M,
+    ) -> core::result::Result<Pending<'_, M>, (CallError, M)> {
+        let word = match self.begin(origin, header.pd) {
+            Ok(word) => word,
+            Err(e) => return Err((e, memory)),
+        };
+        let request = Request::new(header.sender, header.tid, word, header.handle, message);
+
+        match self.link.send(request.as_bytes()) {
+            Ok(()) => {}
+            // The DSP may have got it: the call stays, and so does its memory.
+            Err(SendError::Unknown(_)) => {}
+            Err(SendError::Closed) => {
+                if self.calls.lock().table.rollback(word) {
+                    return Err((CallError::Gone, memory));
+                }
+            }
+            Err(SendError::Refused(e)) => {
+                if self.calls.lock().table.rollback(word) {
+                    return Err((CallError::Transport(e), memory));
+                }
+            }
+        }
+        Ok(Pending {
+            channel: self,
+            word,
+            memory,
+        })
+    }
+
+    /// Takes a slot and makes it ready for the answer, which may come before the send returns.
+    fn begin(&self, origin: Origin, pd: Pd) -> CallResult<ContextWord> {
+        let mut calls = self.calls.lock();
+        if origin == Origin::Client {
+            if calls.closing {
+                return Err(CallError::Gone);
+            }
+            let limit = calls.table.capacity().saturating_sub(KERNEL_SLOTS);
+            if calls.table.in_use() >= limit {
+                return Err(CallError::NoSlot);
+            }
+        }
+        let word = calls.table.prepare(pd).map_err(|e| match e {
+            PrepareError::Full => CallError::NoSlot,
+            PrepareError::Dead => CallError::Gone,
+        })?;
+        self.wakeups.rearm(word.slot());
+        calls
+            .table
+            .mark_sent(word)
+            .map_err(|_| CallError::Gone)
+            .map(|()| word)
+    }
+
+    /// Lets clients begin no new calls and ends the waits of those that have begun one.
+    ///
+    /// The kernel can still send, to release the processes on the DSP.
+    pub(crate) fn close(&self) {
+        let mut calls = self.calls.lock();
+        calls.closing = true;
+        for index in 1..TABLE_LEN {
+            self.wakeups.complete(index);
+        }
+    }
+
+    /// Ends all calls: the DSP will answer no more.
+    pub(crate) fn kill(&self) {
+        let mut calls = self.calls.lock();
+        calls.closing = true;
+        calls.table.kill(|outcome| {
+            self.wake(outcome);
+        });
+    }
+}
+
+/// A call that was sent and waits for its answer.
+#[must_use = "the DSP may use the memory of the call until it is settled"]
+pub(crate) struct Pending<'a, M> {
+    channel: &'a Channel,
+    word: ContextWord,
+    memory: M,
+}
+
+/// How a wait for an answer ended.
+pub(crate) enum Waited<M> {
+    /// The DSP answered.
+    Answered(DspResult, M),
+    /// The channel is gone and the DSP with it.
+    Gone(M),
+    /// The wait ended before the call did.
+    GaveUp(CallError, Abandoned<M>),
+}
+
+impl<M> Pending<'_, M> {
+    /// Waits for the answer until a signal arrives.
+    pub(crate) fn wait_interruptible(self) -> Waited<M> {
+        loop {
+            let wait = self.channel.wakeups.wait_interruptible(self.word.slot());
+            let mut calls = self.channel.calls.lock();
+            if let Some(reply) = calls.table.take(self.word) {
+                drop(calls);
+                return self.finish(reply);
+            }
+            let closing = calls.closing;
+            drop(calls);
+            if closing {
+                return self.give_up(CallError::Gone);
+            }
+            if wait == Wait::Interrupted {
+                return self.give_up(CallError::Interrupted);
+            }
+            // A wake-up that was meant for an earlier call in this slot.
+        }
+    }
+
+    /// Waits for the answer for at most `timeout`; signals do not matter.
+    pub(crate) fn wait_timeout(self, timeout: Duration) -> Waited<M> {
+        // Closing the channel wakes every slot once, and an earlier call in this slot may have
+        // left a wake-up; more than that means that the answer is there.
+        for _ in 0..3 {
+            let wait = self.channel.wakeups.wait_timeout(self.word.slot(), timeout);
+            let reply = self.channel.calls.lock().table.take(self.word);
+            if let Some(reply) = reply {
+                return self.finish(reply);
+            }
+            if wait == Wait::TimedOut {
+                break;
+            }
+        }
+        self.give_up(CallError::TimedOut)
+    }
+
+    fn finish(self, reply: Reply) -> Waited<M> {
+        match reply {
+            Reply::Result(result) => Waited::Answered(result, self.memory),
+            Reply::Gone => Waited::Gone(self.memory),
+        }
+    }
+
+    fn give_up(self, why: CallError) -> Waited<M> {
+        let abandon = self.channel.calls.lock().table.abandon(self.word);
+        match abandon {
+            Abandon::AlreadyDone(reply) => self.finish(reply),
+            Abandon::Abandoned | Abandon::Unknown => Waited::GaveUp(
+                why,
+                Abandoned {
+                    word: self.word,
+                    memory: self.memory,
+                },
+            ),
+        }
+    }
+}
+
+/// A call that nobody waits for. Its memory stays until the DSP has answered.
+#[must_use = "the DSP may use the memory of the call until it is settled"]
+pub(crate) struct Abandoned<M> {
+    word: ContextWord,
+    /// Dropped when the call is settled, or with the session.
+    #[expect(dead_code, reason = "owned, so that it is not used for anything else")]
+    memory: M,
+}
+
+impl<M> Abandoned<M> {
+    /// Whether the DSP has answered, or never will because the channel is gone.
+    pub(crate) fn is_settled(&self, channel: &Channel) -> bool {
+        !channel.calls.lock().table.is_pending(self.word)
+    }
+}

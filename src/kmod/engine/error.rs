@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Why the engine did not do something.
+//!
+//! A [`CallError`] is ours. What the DSP answers is a `DspResult`, a value, and never becomes one
+//! of these. Front ends choose the errno.
+
+use crate::proto::{
+    encode::EncodeError,
+    layout::LayoutError, //
+};
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
+
+/// Why the engine did not do something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallError {
+    /// The DSP is gone, or was when the answer was due.
+    Gone,
+    /// The file has no process on the DSP yet.
+    NoProcess,
+    /// The file has a process on the DSP already, or is about to get one.
+    HasProcess,
+    /// All context banks are in use.
+    NoBank,
+    /// All call slots of the channel are in use.
+    NoSlot,
+    /// The handle belongs to the kernel.
+    KernelHandle,
+    /// The opener of the file is not trusted with this.
+    NotTrusted,
+    /// A value of the caller is out of its range.
+    Invalid,
+    /// The call carries more inline data than one call may.
+    TooBig,
+    /// The caller's memory is not accessible.
+    Fault,
+    /// There is no memory or no DSP address space.
+    NoMemory,
+    /// The DSP did not answer a call of the kernel in time.
+    TimedOut,
+    /// A signal ended the wait. The call goes on without its caller.
+    Interrupted,
+    /// What was asked for is not supported yet.
+    Unsupported,
+    /// The transport refused to send.
+    Transport(Error),
+}
+
+/// Result of an operation of the engine.
+pub(crate) type CallResult<T = ()> = core::result::Result<T, CallError>;
+
+impl From<Error> for CallError {
+    /// Classifies an error of a `sys` service.
+    fn from(error: Error) -> Self {
+        if error == ENODEV {
+            Self::Gone
+        } else if error == EFAULT {
+            Self::Fault
+        } else if error == EINVAL {
+            Self::Invalid
+        } else {
+            Self::NoMemory
+        }
+    }
+}
+
+impl From<AllocError> for CallError {
+    fn from(_: AllocError) -> Self {
+        Self::NoMemory
+    }
+}
+
+impl From<LayoutError> for CallError {
+    fn from(error: LayoutError) -> Self {
+        match error {
+            LayoutError::TooBig => Self::TooBig,
+            _ => Self::Invalid,
+        }
+    }
+}
+
+impl<E: Into<CallError>> From<EncodeError<E>> for CallError {
+    fn from(error: EncodeError<E>) -> Self {
+        match error {
+            EncodeError::Layout(error) => error.into(),
+            EncodeError::Sink(error) => error.into(),
+            EncodeError::Disagreement | EncodeError::Address => Self::Invalid,
+        }
+    }
+}

@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One process on the DSP, from its creation to its release.
+//!
+//! # Life cycle
+//!
+//! ```text
+//! Unborn ---- attach, create ----> Arc<Session> ---- end ----> freed
+//!    |                                 |                  \
+//!    +-- refused, not sent: freed      +-- DSP is gone     +-- not confirmed: quarantine
+//!    +-- no answer: quarantine             : freed
+//! ```
+//!
+//! An [`Unborn`] has a seat on a bank, a client id and memory, but no process. It becomes a session
+//! or is freed. Ending a session releases the process first; only when the DSP has confirmed that,
+//! or is gone, does anything leave the bank. The message of the release is set aside at birth, so
+//! that ending a session needs no memory.
+//!
+//! # Locking
+//!
+//! One mutex each around the parked calls, the message of the release and the memory of the
+//! process. None is held across a wait.
+
+use crate::{
+    engine::{
+        arena::{
+            Arena,
+            CallMemory,
+            Writer, //
+        },
+        bank::Seat,
+        channel::{
+            Abandoned,
+            Header,
+            Origin,
+            Waited, //
+        },
+        client::{
+            SessionSpec,
+            Shell, //
+        },
+        dsp::Dsp,
+        error::{
+            CallError,
+            CallResult, //
+        },
+    },
+    proto::{
+        context::Pd,
+        encode::Encoder,
+        errors::DspResult,
+        layout::{
+            Arg,
+            Plan, //
+        },
+        methods::{
+            attrs::ProcessAttrs,
+            name::TaskName,
+            process::{
+                CreateArgs,
+                CreateCall, //
+            },
+            Attach,
+            Method,
+            Release, //
+        },
+        wire::{
+            ClientId,
+            PageEntry,
+            Sender, //
+        },
+    },
+    sys::{
+        dma::DmaMemory,
+        task, //
+    },
+};
+use core::{
+    mem,
+    time::Duration, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+};
+
+/// How long the DSP may take to answer a call of the kernel.
+const KERNEL_CALL: Duration = Duration::from_secs(10);
+/// How long it may take to release its processes when the channel goes.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Most bytes of a message of the kernel, a page.
+const MESSAGE: usize = 4096;
+
+/// Least memory that a process starts with, in bytes.
+const INIT_MEMORY: usize = 2 * 1024 * 1024;
+/// Its size is a multiple of this.
+const INIT_UNIT: usize = 1024 * 1024;
+
+/// Calls that their waiters gave up, and room for those that may be.
+struct Ledger {
+    /// Calls under way. Each may be parked at any time, and parking must not fail.
+    in_flight: usize,
+    /// Calls that the DSP has not answered. Capacity: `in_flight` more than there are.
+    parked: KVec<Abandoned<CallMemory>>,
+}
+
+/// Whether the process must be released, and the memory to do it with.
+enum Farewell {
+    /// There is no process.
+    Unborn(CallMemory),
+    /// The process lives.
+    Due(CallMemory),
+    /// The release was sent.
+    Sent,
+}
+
+/// Memory that belongs to the process until its release is confirmed.
+#[derive(Default)]
+struct ProcessMemory {
+    init: Option<Arc<DmaMemory>>,
+    shell: Option<Arc<DmaMemory>>,
+}
+
+/// One process on the DSP and everything that the kernel holds for it.
+#[pin_data]
+pub(crate) struct Session {
+    client: ClientId,
+    pd: Pd,
+    // Memory goes before the seat: whoever sits there next must find the bank empty.
+    #[pin]
+    ledger: Mutex<Ledger>,
+    #[pin]
+    farewell: Mutex<Farewell>,
+    #[pin]
+    memory: Mutex<ProcessMemory>,
+    arena: Arc<Arena>,
+    seat: Seat,
+    dsp: Arc<Dsp>,
+}
+
+impl Session {
+    /// Client id on the DSP.
+    pub(crate) fn client(&self) -> ClientId {
+        self.client
+    }
+
+    /// Protection domain.
+    pub(crate) fn pd(&self) -> Pd {
+        self.pd
+    }
+
+    /// Stream id of the context bank.
+    pub(crate) fn sid(&self) -> u32 {
+        self.seat.bank().sid()
+    }
+
+    /// The DSP.
+    pub(crate) fn dsp(&self) -> &Dsp {
+        &self.dsp
+    }
+
+    /// The message memory.
+    pub(crate) fn arena(&self) -> &Arc<Arena> {
+        &self.arena
+    }
+
+    /// Gives `size` bytes at device address `iova` the prefix of the bank.
+    pub(crate) fn dsp_address(&self, iova: u64, size: usize) -> CallResult<u64> {
+        u64::try_from(size)
+            .ok()
+            .and_then(|size| self.dsp.addressing().dsp_range(self.sid(), iova, size))
+            .ok_or(CallError::NoMemory)
+    }
+
+    /// Begins a call: makes sure that it can be parked, and forgets parked calls that are settled.
+    pub(crate) fn enter(&self) -> CallResult<Entry<'_>> {
+        let mut ledger = self.ledger.lock();
+        if !ledger.parked.is_empty() {
+            let channel = self.dsp.channel();
+            ledger.parked.retain(|call| !call.is_settled(channel));
+        }
+        let room = ledger.in_flight.checked_add(1).ok_or(CallError::NoSlot)?;
+        ledger.parked.reserve(room, GFP_KERNEL)?;
+        ledger.in_flight = room;
+        Ok(Entry { session: self })
+    }
+
+    /// Makes a call of the kernel for this session and waits for the answer.
+    fn kernel_call<M: Method>(
+        &self,
+        method: &M,
+        memory: CallMemory,
+        timeout: Duration,
+    ) -> CallResult<Waited<CallMemory>> {
+        let mut plan = Plan::new(M::SCALARS, MESSAGE);
+        for index in 0..M::SCALARS.total() {
+            let arg = method.arg(index).ok_or(CallError::Invalid)?;
+            let _ = plan.place(&arg)?;
+        }
+        let planned = plan.finish()?;
+        let base = self.dsp_address(memory.address()?, planned.size())?;
+
+        let mut writer = Writer(&memory);
+        let mut encoder = Encoder::start(&mut writer, planned, base)?;
+        for index in 0..M::SCALARS.total() {
+            let arg = method.arg(index).ok_or(CallError::Invalid)?;
+            let (next, placed) = encoder.arg(&arg)?;
+            encoder = next;
+            if let (Some(area), Some(bytes)) = (placed.input(), method.input(index)) {
+                memory.write(area.offset, bytes)?;
+            }
+        }
+        let message = encoder.finish()?;
+        memory.sync_for_device();
+
+        let header = Header {
+            sender: Sender::Kernel,
+            pd: self.pd,
+            tid: task::current_tid(),
+            handle: M::HANDLE,
+        };
+        let pending = self
+            .dsp
+            .channel()
+            .submit(Origin::Kernel, header, message, memory)
+            .map_err(|(e, _memory)| e)?;
+        Ok(pending.wait_timeout(timeout))
+    }
+
+    /// Sends the release, if there is a process, and says whether the DSP can no longer touch its
+    /// memory.
+    fn release(&self, timeout: Duration) -> Released {
+        let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
+        let memory = match farewell {
+            Farewell::Unborn(_) => return Released::Confirmed,
+            Farewell::Sent => return Released::Unknown,
+            Farewell::Due(memory) => memory,
+        };
+        match self.kernel_call(&Release::new(self.client), memory, timeout) {
+            Ok(Waited::Answered(result, _)) if confirms_release(result) => Released::Confirmed,
+            Ok(Waited::Answered(..)) => Released::Unknown,
+            Ok(Waited::Gone(_)) | Err(CallError::Gone) => Released::DspGone,
+            Ok(Waited::GaveUp(_, abandoned)) => {
+                // The session goes into quarantine, and the message with it.
+                self.park_for_good(abandoned);
+                Released::Unknown
+            }
+            Err(_) => Released::Unknown,
+        }
+    }
+
+    /// Keeps a call of the kernel that was not answered.
+    fn park_for_good(&self, abandoned: Abandoned<CallMemory>) {
+        // Calls of the kernel are few; each had its room reserved at birth.
+        let mut ledger = self.ledger.lock();
+        if let Err(e) = ledger.parked.push_within_capacity(abandoned) {
+            // Cannot happen. Losing the memory is better than giving it to somebody else.
+            mem::forget(e);
+        }
+    }
+
+    /// Ends the session. Waits for the DSP, but not for ever, and not for signals.
+    pub(crate) fn end(&self) {
+        match self.release(KERNEL_CALL) {
+            Released::Confirmed | Released::DspGone => self.dsp.forget(self),
+            Released::Unknown => self.dsp.quarantine(),
+        }
+    }
+
+    /// Releases the process because the channel goes. Gives whether the DSP still answers.
+    pub(crate) fn release_quickly(&self) -> bool {
+        !matches!(self.release(LAST_CALL), Released::DspGone)
+    }
+
+    /// Takes all memory from the DSP.
+    pub(crate) fn revoke(&self) {
+        self.arena.revoke();
+        let memory = mem::take(&mut *self.memory.lock());
+        for memory in [memory.init, memory.shell].into_iter().flatten() {
+            memory.revoke();
+        }
+    }
+}
+
+/// What is known of a process after its release was sent.
+enum Released {
+    /// It is gone.
+    Confirmed,
+    /// The whole DSP is gone.
+    DspGone,
+    /// It may still run.
+    Unknown,
+}
+
+/// Whether the answer to a release means that the process no longer runs.
+fn confirms_release(result: DspResult) -> bool {
+    // The DSP does not know the process (any more): it crashed before.
+    const INVALID_PROCESS: DspResult = DspResult::from_bits(0x8000_0434);
+    const NO_SUCH_PROCESS: DspResult = DspResult::from_bits(0x8000_0441);
+    result.is_success() || result == INVALID_PROCESS || result == NO_SUCH_PROCESS
+}
+
+/// A client's call under way.
+pub(crate) struct Entry<'a> {
+    session: &'a Session,
+}
+
+impl Entry<'_> {
+    /// Keeps a call that its waiter gave up until the DSP has answered it.
+    pub(crate) fn park(self, abandoned: Abandoned<CallMemory>) {
+        // There is room: this call was counted when it began.
+        self.session.park_for_good(abandoned);
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        let mut ledger = self.session.ledger.lock();
+        ledger.in_flight = ledger.in_flight.saturating_sub(1);
+    }
+}
+
+/// A session without a process: everything is there but the DSP does not know of it.
+pub(crate) struct Unborn {
+    session: Option<Arc<Session>>,
+}
+
+impl Unborn {
+    /// Takes a seat, a client id and memory.
+    pub(crate) fn new(dsp: &Arc<Dsp>, pd: Pd) -> CallResult<Self> {
+        let seat = dsp.banks().sit()?;
+        let arena = Arena::new(seat.bank())?;
+        let farewell = arena.take(MESSAGE)?;
+        // Room for the release and for a creation that is not answered.
+        let parked = KVec::with_capacity(2, GFP_KERNEL)?;
+
+        let session = dsp.enroll(|client| {
+            Ok(Arc::pin_init(
+                pin_init!(Session {
+                    client,
+                    pd,
+                    ledger <- new_mutex!(Ledger { in_flight: 2, parked }, "qda_ledger"),
+                    farewell <- new_mutex!(Farewell::Unborn(farewell), "qda_farewell"),
+                    memory <- new_mutex!(ProcessMemory::default(), "qda_process_memory"),
+                    arena,
+                    seat,
+                    dsp: dsp.clone(),
+                }),
+                GFP_KERNEL,
+            )?)
+        })?;
+        Ok(Self {
+            session: Some(session),
+        })
+    }
+
+    /// Attaches to the process that the protection domain names.
+    pub(crate) fn attach(self) -> CallResult<(DspResult, Option<Arc<Session>>)> {
+        let session = self.session()?;
+        let memory = session.arena.take(MESSAGE)?;
+        let waited = session.kernel_call(&Attach::new(session.client), memory, KERNEL_CALL)?;
+        self.bear(waited)
+    }
+
+    /// Creates a process.
+    pub(crate) fn create(
+        self,
+        spec: &SessionSpec,
+        attrs: ProcessAttrs,
+    ) -> CallResult<(DspResult, Option<Arc<Session>>)> {
+        let session = self.session()?;
+        let bank = session.seat.bank();
+
+        let (shell, shell_len) = match spec.shell {
+            Shell::None => (None, 0),
+            Shell::User { user, len } => {
+                let shell = DmaMemory::new(bank, len)?;
+                shell.copy_from_user(0, user, len)?;
+                shell.sync_for_device(0, len);
+                (Some(shell), len)
+            }
+        };
+        let init = DmaMemory::new(bank, init_memory_size(shell_len)?)?;
+
+        let shell_arg = match &shell {
+            None => Arg::Empty,
+            Some(shell) => {
+                let address = session.dsp_address(shell.address(), shell.size())?;
+                // CAST: `usize` has 64 bits where a DSP is.
+                Arg::mapped(address, address, shell_len as u64)
+            }
+        };
+        let init_page = PageEntry::new(
+            session.dsp_address(init.address(), init.size())?,
+            // CAST: As above.
+            init.size() as u64,
+        );
+        // From here on the DSP may use both until the process is released.
+        *session.memory.lock() = ProcessMemory {
+            init: Some(init),
+            shell,
+        };
+
+        let call = CreateArgs::new(
+            session.client,
+            TaskName::snapshot(&task::current_comm()),
+            shell_arg,
+            spec.signature_len,
+            attrs,
+            init_page,
+        )
+        .ok_or(CallError::Invalid)?
+        .call();
+        let memory = session.arena.take(MESSAGE)?;
+        let waited = match &call {
+            CreateCall::Plain(method) => session.kernel_call(method, memory, KERNEL_CALL)?,
+            CreateCall::Attr(method) => session.kernel_call(method, memory, KERNEL_CALL)?,
+        };
+        self.bear(waited)
+    }
+
+    fn session(&self) -> CallResult<&Arc<Session>> {
+        self.session.as_ref().ok_or(CallError::Invalid)
+    }
+
+    /// Turns the answer to attach or create into a session.
+    fn bear(mut self, waited: Waited<CallMemory>) -> CallResult<(DspResult, Option<Arc<Session>>)> {
+        match waited {
+            Waited::Answered(result, memory) if result.is_success() => {
+                drop(memory);
+                let session = self.session.take().ok_or(CallError::Invalid)?;
+                let mut farewell = session.farewell.lock();
+                *farewell = match mem::replace(&mut *farewell, Farewell::Sent) {
+                    Farewell::Unborn(memory) => Farewell::Due(memory),
+                    other => other,
+                };
+                drop(farewell);
+                Ok((result, Some(session)))
+            }
+            // The DSP refused: there is no process, and this value frees everything.
+            Waited::Answered(result, _) => Ok((result, None)),
+            Waited::Gone(_) => Err(CallError::Gone),
+            Waited::GaveUp(why, abandoned) => {
+                // The process may yet come to life: nothing of it may be used otherwise.
+                if let Some(session) = self.session.take() {
+                    session.park_for_good(abandoned);
+                    session.dsp.quarantine();
+                }
+                Err(why)
+            }
+        }
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some(session) = self.session.take() {
+            session.dsp.forget(&session);
+        }
+    }
+}
+
+/// Bytes of memory that a process with such a shell starts with.
+fn init_memory_size(shell_len: usize) -> CallResult<usize> {
+    shell_len
+        .checked_mul(4)
+        .map(|bytes| bytes.max(INIT_MEMORY))
+        .and_then(|bytes| bytes.checked_next_multiple_of(INIT_UNIT))
+        .ok_or(CallError::Invalid)
+}
