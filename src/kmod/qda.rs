@@ -1,11 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! qda
+//! qda drives Qualcomm DSPs (ADSP, CDSP, SDSP, MDSP, GDSP) over FastRPC.
+//!
+//! A DSP runs programs of user space in processes of its own. A program on the CPU creates such a
+//! process, and calls methods of modules that the process loads. Each call is one short packet over
+//! rpmsg that points to a message in memory; the DSP sees memory only through an IOMMU, in the
+//! address space of the process's context bank.
+//!
+//! This file is the map. Layers import downwards only:
+//!
+//! | layer | folder | what it is |
+//! |---|---|---|
+//! | 4 | [`driver`] | binds rpmsg channels and wires the rest together |
+//! | 3 | [`front`] | what user space sees: `/dev/accel/accelN` |
+//! | 2 | [`engine`] | DSPs, sessions, memory, calls |
+//! | 1 | [`sys`] | safe abstractions of kernel services; all unsafe code |
+//! | 0 | [`proto`] | the protocol as pure code, shared with user space and tests |
 
-use kernel::prelude::*;
+use crate::sys::{
+    cb,
+    rpmsg, //
+};
+use kernel::{
+    prelude::*,
+    InPlaceModule,
+    ModuleMetadata, //
+};
 
+mod driver;
+mod engine;
+mod front;
+#[path = "../proto/lib.rs"]
+mod proto;
 mod sys;
 
-struct M;
-impl kernel::Module for M { fn init(_m: &'static ThisModule) -> Result<Self> { Ok(M) } }
-module! { type: M, name: "qda", authors: ["x"], description: "x", license: "GPL", }
+/// The module: a bus for context banks and a driver for channels.
+#[pin_data]
+struct QdaModule {
+    // Dropped first: unbinds all channels, which takes all banks off the bus.
+    #[pin]
+    _driver: kernel::driver::Registration<rpmsg::Adapter<driver::Driver>>,
+    _bus: cb::Bus,
+}
+
+impl InPlaceModule for QdaModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            _bus: cb::Bus::register()?,
+            _driver <- kernel::driver::Registration::new(
+                <Self as ModuleMetadata>::NAME,
+                module,
+            ),
+        })
+    }
+}
+
+module! {
+    type: QdaModule,
+    name: "qda",
+    authors: ["The qda authors"],
+    description: "Qualcomm DSP accelerator driver (FastRPC)",
+    license: "GPL",
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Binds a FastRPC channel: reads its device-tree node, builds the DSP and registers its node.
+//!
+//! Nothing is visible to users before all of it is there, and it goes in the opposite order:
+//!
+//! ```text
+//! bind    label, context banks -> Dsp -> packets are let in -> node
+//! unbind  callers woken -> node gone -> processes released, memory revoked -> banks gone
+//! ```
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    engine::{
+        bank::{
+            BankSpec,
+            MAX_SEATS, //
+        },
+        dsp::DspSpec,
+        Dsp, //
+    },
+    front::accel,
+    proto::{
+        addr::{
+            Addressing,
+            Soc, //
+        },
+        domain::Domain, //
+    },
+    sys::{
+        cb::{
+            self,
+            Bank,
+            BankConfig, //
+        },
+        rpmsg, //
+    },
+};
+use kernel::{
+    device::{
+        self,
+        property::FwNode, //
+    },
+    new_mutex,
+    of,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// The rpmsg driver.
+pub(crate) struct Driver;
+
+/// A bound channel.
+#[pin_data]
+pub(crate) struct Binding {
+    #[pin]
+    node: Mutex<Option<accel::Node>>,
+    dsp: Arc<Dsp>,
+}
+
+kernel::of_device_table!(
+    OF_TABLE,
+    <Driver as rpmsg::Driver>::IdInfo,
+    [
+        (of::DeviceId::new(c"qcom,qda"), Soc::Default),
+        (of::DeviceId::new(c"qcom,fastrpc"), Soc::Default),
+        (of::DeviceId::new(c"qcom,kaanapali-fastrpc"), Soc::Kaanapali),
+    ]
+);
+
+impl rpmsg::Driver for Driver {
+    type IdInfo = Soc;
+    type Data = Binding;
+
+    const OF_ID_TABLE: of::IdTable<Soc> = &OF_TABLE;
+
+    fn probe(
+        dev: &rpmsg::Device<device::Core<'_>>,
+        info: Option<&'static Soc>,
+        link: Arc<rpmsg::Link>,
+    ) -> impl PinInit<Binding, Error> {
+        try_pin_init!(Binding {
+            dsp: {
+                let spec = describe(dev.as_ref(), info)?;
+                Dsp::new(spec, link)?
+            },
+            node <- new_mutex!(None, "qda_node"),
+        })
+    }
+
+    fn start(dev: &rpmsg::Device<device::Core<'_>>, this: Pin<&Binding>) -> Result {
+        let node = accel::Node::new(dev.as_ref(), this.dsp.clone())?;
+        dev_info!(
+            dev.as_ref(),
+            "{} with {} context banks is {}\n",
+            this.dsp.domain().label(),
+            this.dsp.banks().len(),
+            node.name()
+        );
+        *this.node.lock() = Some(node);
+        Ok(())
+    }
+
+    fn unbind(_dev: &rpmsg::Device<device::Core<'_>>, this: Pin<&Binding>) {
+        this.dsp.mark_dead();
+        let node = this.node.lock().take();
+        drop(node);
+        this.dsp.shut_down();
+    }
+
+    fn receive(this: &Binding, packet: &[u8]) {
+        this.dsp.channel().receive(packet);
+    }
+}
+
+/// Reads the device tree and sets up the context banks.
+fn describe(dev: &device::Device, info: Option<&Soc>) -> Result<DspSpec> {
+    let Some(node) = dev.fwnode() else {
+        dev_err!(dev, "the channel has no device-tree node\n");
+        return Err(EINVAL);
+    };
+    let domain = read_domain(dev, node)?;
+    let addressing = Addressing::new(info.copied().unwrap_or(Soc::Default), domain);
+
+    let banks = match set_up_banks(dev, node, domain, addressing) {
+        Ok(banks) => banks,
+        Err(e) => {
+            if e != EPROBE_DEFER {
+                dev_err!(dev, "cannot set up the context banks: {:?}\n", e);
+            }
+            return Err(e);
+        }
+    };
+    Ok(DspSpec {
+        domain,
+        addressing,
+        trusts_everybody: node.property_read_bool(c"qcom,non-secure-domain"),
+        banks,
+    })
+}
+
+fn read_domain(dev: &device::Device, node: &FwNode) -> Result<Domain> {
+    let Ok(label) = node.property_read::<CString>(c"label").required_by(dev) else {
+        dev_err!(dev, "the channel has no label\n");
+        return Err(EINVAL);
+    };
+    Domain::from_label(label.to_bytes()).ok_or_else(|| {
+        dev_err!(dev, "the label {:?} names no known DSP\n", &*label);
+        EINVAL
+    })
+}
+
+/// The banks of the channel. On failure those that were set up are removed again.
+fn set_up_banks(
+    dev: &device::Device,
+    node: &FwNode,
+    domain: Domain,
+    addressing: Addressing,
+) -> Result<KVec<BankSpec>> {
+    let mut banks = KVec::new();
+    let result = collect_banks(dev, node, domain, addressing, &mut banks);
+    match result {
+        Ok(()) if banks.is_empty() => {
+            dev_err!(dev, "the channel has no context bank\n");
+            Err(ENODEV)
+        }
+        Ok(()) => Ok(banks),
+        Err(e) => {
+            for spec in &banks {
+                spec.bank.remove();
+            }
+            Err(e)
+        }
+    }
+}
+
+fn collect_banks(
+    dev: &device::Device,
+    node: &FwNode,
+    domain: Domain,
+    addressing: Addressing,
+    banks: &mut KVec<BankSpec>,
+) -> Result {
+    for child in cb::compatible_children(node, c"qcom,fastrpc-compute-cb") {
+        let Some(sid) = child.property_read::<u32>(c"reg").optional() else {
+            dev_err!(dev, "{} has no stream id\n", child.display_name());
+            return Err(EINVAL);
+        };
+        if banks.iter().any(|spec: &BankSpec| spec.bank.sid() == sid) {
+            dev_err!(dev, "two context banks have stream id {}\n", sid);
+            return Err(EINVAL);
+        }
+        let seats = child
+            .property_read::<u32>(c"qcom,nsessions")
+            .optional()
+            .unwrap_or(1);
+        if !(1..=MAX_SEATS).contains(&seats) {
+            dev_err!(
+                dev,
+                "{} wants {} sessions, not 1 to {}\n",
+                child.display_name(),
+                seats,
+                MAX_SEATS
+            );
+            return Err(EINVAL);
+        }
+        // Stream id 0 would mean memory of the channel itself; a bank must have an own one.
+        if addressing.dsp_address(sid, 0).is_none() || sid == 0 {
+            dev_err!(dev, "stream id {} is out of range\n", sid);
+            return Err(EINVAL);
+        }
+
+        banks.reserve(1, GFP_KERNEL)?;
+        let bank = Bank::new(
+            dev,
+            child,
+            BankConfig {
+                name: fmt!("{}-{}-cb{}", dev.name(), domain.label(), sid),
+                sid,
+                dma_bits: u32::from(addressing.iova_bits()),
+            },
+        )?;
+        if banks
+            .iter()
+            .any(|spec| spec.bank.group_id() == bank.group_id())
+        {
+            bank.remove();
+            dev_err!(dev, "context bank {} shares its IOMMU group\n", sid);
+            return Err(EINVAL);
+        }
+        banks.push(BankSpec { bank, seats }, GFP_KERNEL)?;
+    }
+    Ok(())
+}

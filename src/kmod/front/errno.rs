@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The errno of each error of the engine, for all front ends.
+//!
+//! | error | errno | what a user can do |
+//! |---|---|---|
+//! | the DSP is gone | `EPIPE` | open the new node |
+//! | no process on the DSP | `ENOTCONN` | create or attach first |
+//! | has a process already | `EEXIST` | open the node once more |
+//! | all context banks in use | `EBUSY` | wait until another session ends |
+//! | all call slots in use | `ENOSPC` | wait until other calls end |
+//! | a handle of the kernel | `EPERM` | - |
+//! | the opener is not trusted | `EACCES` | open the node with `CAP_SYS_ADMIN` |
+//! | a value out of its range | `EINVAL` | - |
+//! | too much inline data | `E2BIG` | use several calls |
+//! | memory not accessible | `EFAULT` | - |
+//! | no memory, no DSP addresses | `ENOMEM` | - |
+//! | the DSP does not answer | `ETIMEDOUT` | wait for its restart |
+//! | a signal | `EINTR` | the call goes on without its caller |
+//! | not supported yet | `EOPNOTSUPP` | - |
+//! | the transport failed | its own | - |
+
+use crate::engine::CallError;
+use kernel::prelude::*;
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Gone => EPIPE,
+            CallError::NoProcess => ENOTCONN,
+            CallError::HasProcess => EEXIST,
+            CallError::NoBank => EBUSY,
+            CallError::NoSlot => ENOSPC,
+            CallError::KernelHandle => EPERM,
+            CallError::NotTrusted => EACCES,
+            CallError::Invalid => EINVAL,
+            CallError::TooBig => E2BIG,
+            CallError::Fault => EFAULT,
+            CallError::NoMemory => ENOMEM,
+            CallError::TimedOut => ETIMEDOUT,
+            CallError::Interrupted => EINTR,
+            CallError::Unsupported => EOPNOTSUPP,
+            CallError::Transport(error) => error,
+        }
+    }
+}
