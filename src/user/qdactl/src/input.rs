@@ -208,4 +208,31 @@ mod tests {
         assert!(!bad[0].text.contains('\x1b'), "{:?}", bad[0].text);
         assert!(bad[0].text.ends_with("..."));
     }
+
+    /// The default input is what its description says.
+    #[test]
+    fn the_default_input_fits_its_description() {
+        let numbers = parse(
+            "numbers.txt",
+            include_bytes!("../../../../tests/data/numbers.txt"),
+        )
+        .unwrap();
+        let described = |name: &str| -> i64 {
+            include_str!("../../../../tests/data/README")
+                .lines()
+                .find_map(|line| line.trim().strip_prefix(name)?.trim().parse().ok())
+                .unwrap_or_else(|| panic!("the description has no line \"{name}\""))
+        };
+        assert_eq!(numbers.len() as i64, described("numbers "));
+        let negative = numbers.iter().filter(|&&n| n < 0).count();
+        assert_eq!(negative as i64, described("negative "));
+        let sum: i64 = numbers.iter().copied().map(i64::from).sum();
+        assert_eq!(sum, described("sum "));
+        let extremes = (numbers.iter().min(), numbers.iter().max());
+        let (Some(&smallest), Some(&largest)) = extremes else {
+            panic!("no numbers");
+        };
+        assert_eq!(i64::from(smallest), described("smallest "));
+        assert_eq!(i64::from(largest), described("largest "));
+    }
 }
