@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+//! All suites. A case is a function; the tables at the heads of the files name the cases.
+
+use crate::harness::Suite;
+
+mod call;
+mod death;
+mod devicetree;
+mod isolation;
+mod malformed;
+mod modules;
+mod session;
+mod truth;
+
+/// Every suite of this program.
+pub const ALL: &[&Suite] = &[
+    &call::SUITE,
+    &isolation::SUITE,
+    &session::SUITE,
+    &malformed::SUITE,
+    &death::SUITE,
+    &modules::SUITE,
+    &truth::SUITE,
+    &devicetree::SUITE,
+];
+
+/// The DSP that most cases use.
+const CDSP: &str = "cdsp";
+/// The other DSP.
+const ADSP: &str = "adsp";
