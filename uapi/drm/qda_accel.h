@@ -55,13 +55,15 @@ extern "C" {
  * - ENODEV: the DSP is gone (crashed, restarted or unbound); close the file;
  * - EINVAL: a number that is not registered, a pad that is not zero;
  * - EFAULT: an address that cannot be read or written;
- * - EINTR: a signal arrived while the call waited;
+ * - EINTR: a signal arrived while the call waited. The DSP goes on with what it
+ *   was asked for; its answer is dropped, and nothing is sent a second time;
  * - ENOMEM: no memory.
  *
- * Calls that wait for the DSP may also give EPIPE (the DSP went away while the
- * call waited), ENOSPC (255 calls of this DSP are under way) and ETIMEDOUT
- * (the DSP did not answer a request that the driver makes for the client; user
- * calls themselves have no time limit).
+ * Calls that send something to the DSP may also give EPIPE (the DSP is going
+ * away, or went away while the call waited), ENOSPC (255 calls of this DSP are
+ * under way), ETIMEDOUT (the DSP did not answer a request that the driver makes
+ * for the client; user calls themselves have no time limit) and errors of the
+ * transport below the driver.
  */
 
 /**
@@ -74,8 +76,7 @@ extern "C" {
  * - 64-bit fields come first or are aligned by explicit padding; a structure
  *   has the same layout for 32-bit and 64-bit callers.
  * - Fields named pad are zero on input, otherwise the call fails with EINVAL.
- * - A flag that the driver does not know is refused. Process attributes belong
- *   to the DSP and are passed on, with the exceptions noted there.
+ * - A flag or process attribute that the driver does not know is refused.
  * - New calls carry the DSP's result in a field and return only 0 or an errno.
  * - Every addition raises DRM_QDA_VERSION_MINOR and is noted below. A client
  *   reads the version of the running driver with the generic VERSION ioctl.
@@ -130,10 +131,18 @@ extern "C" {
 #define DRM_QDA_RESULT_UNSUPPORTED	0x80000414U
 
 /*
- * Attributes of a process, bits of drm_qda_init_create.attrs. The DSP defines
- * further bits; the driver passes them on. It refuses 0x4 (CRC lists) and 0x400
- * (DSP performance counters) with EINVAL: with these the DSP writes to memory
- * that the driver does not provide.
+ * Attributes of a process, bits of drm_qda_init_create.attrs:
+ * DEBUG: a debugger may attach;
+ * PTRACE: the process is traced;
+ * UNSIGNED: the files of the process are not signed;
+ * ADAPTIVE_QOS: the DSP adapts its power level to the load;
+ * SYSTEM: a system process;
+ * PRIVILEGED: a process with rights of its own on the DSP.
+ *
+ * The DSP's firmware knows further bits of 0x00ffffff and the bit 0x40000000;
+ * the driver passes them on. All others fail with EINVAL, and so do 0x4 (CRC
+ * lists) and 0x400 (DSP performance counters), with which the DSP would write to
+ * memory that the driver does not provide.
  */
 #define DRM_QDA_ATTR_DEBUG		0x00000001U
 #define DRM_QDA_ATTR_PTRACE		0x00000002U
@@ -248,23 +257,25 @@ struct drm_qda_gem_mmap_offset {
  * context bank and sees no memory of other clients.
  *
  * The shell is the program that the process starts with. With @filelen 0 there
- * is none, and @filefd, @siglen and @file are ignored.
+ * is none, and @filefd and @file are ignored.
  *
- * Who may call: everyone for an unsigned process (DRM_QDA_ATTR_UNSIGNED) on a
- * DSP that supports these; other processes and the privileged attributes
- * depend on the privileges that the opener of the file had.
+ * Who may call: everyone who can open the node. The DSP decides whether it
+ * starts a process that is not DRM_QDA_ATTR_UNSIGNED; later versions may ask
+ * for privileges of the opener first.
  *
- * Errors: EEXIST (the file has or had a process), EBUSY (no free context bank),
- * EINVAL (@filelen above DRM_QDA_MAX_SHELL_SIZE, @siglen above @filelen,
- * @attrs), EFAULT (@file), EOPNOTSUPP (@filefd above 0, in version 1.0).
- * Returns the DSP's result; after a result other than 0 there is no process.
+ * Errors: EEXIST (the file has a process), EBUSY (no free context bank), EINVAL
+ * (@filelen above DRM_QDA_MAX_SHELL_SIZE, @siglen above @filelen, @attrs,
+ * @filefd), EFAULT (@file), EOPNOTSUPP (@filefd above 0, in version 1.0).
+ * Returns the DSP's result. After an error or a result other than 0 there is no
+ * process, and the call may be repeated.
  */
 struct drm_qda_init_create {
 	/** @filelen: In. Bytes of the shell with its signature; 0: no shell. */
 	__u32 filelen;
 	/**
-	 * @filefd: In. Above 0: dma-buf with the shell. Otherwise @filelen
-	 * bytes are copied from @file.
+	 * @filefd: In. Above 0: dma-buf with the shell. 0 or DRM_QDA_FD_NONE:
+	 * @filelen bytes are copied from @file. Other negative numbers are
+	 * refused.
 	 */
 	__s32 filefd;
 	/** @attrs: In. DRM_QDA_ATTR bits, usually DRM_QDA_ATTR_UNSIGNED. */
@@ -417,7 +428,7 @@ struct drm_qda_invoke_args {
  * as daemons need it. Who may call: the file must have been opened with
  * CAP_SYS_ADMIN; the thread that calls does not need it.
  *
- * Errors: EACCES (opened without the capability), EEXIST (the file has or had a
+ * Errors: EACCES (opened without the capability), EEXIST (the file has a
  * process), EBUSY (no free context bank). Returns the DSP's result.
  */
 #define DRM_IOCTL_QDA_INIT_ATTACH \

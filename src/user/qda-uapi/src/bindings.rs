@@ -78,13 +78,13 @@ pub struct drm_qda_gem_mmap_offset {
     #[doc = " @pad: In. Zero."]
     pub pad: __u32,
 }
-#[doc = " struct drm_qda_init_create - start a process on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_SESSION_CREATE. The process is named after\n the calling thread. It lives until the file is closed; it has its own\n context bank and sees no memory of other clients.\n\n The shell is the program that the process starts with. With @filelen 0 there\n is none, and @filefd, @siglen and @file are ignored.\n\n Who may call: everyone for an unsigned process (DRM_QDA_ATTR_UNSIGNED) on a\n DSP that supports these; other processes and the privileged attributes\n depend on the privileges that the opener of the file had.\n\n Errors: EEXIST (the file has or had a process), EBUSY (no free context bank),\n EINVAL (@filelen above DRM_QDA_MAX_SHELL_SIZE, @siglen above @filelen,\n @attrs), EFAULT (@file), EOPNOTSUPP (@filefd above 0, in version 1.0).\n Returns the DSP's result; after a result other than 0 there is no process."]
+#[doc = " struct drm_qda_init_create - start a process on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_SESSION_CREATE. The process is named after\n the calling thread. It lives until the file is closed; it has its own\n context bank and sees no memory of other clients.\n\n The shell is the program that the process starts with. With @filelen 0 there\n is none, and @filefd and @file are ignored.\n\n Who may call: everyone who can open the node. The DSP decides whether it\n starts a process that is not DRM_QDA_ATTR_UNSIGNED; later versions may ask\n for privileges of the opener first.\n\n Errors: EEXIST (the file has a process), EBUSY (no free context bank), EINVAL\n (@filelen above DRM_QDA_MAX_SHELL_SIZE, @siglen above @filelen, @attrs,\n @filefd), EFAULT (@file), EOPNOTSUPP (@filefd above 0, in version 1.0).\n Returns the DSP's result. After an error or a result other than 0 there is no\n process, and the call may be repeated."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_init_create {
     #[doc = " @filelen: In. Bytes of the shell with its signature; 0: no shell."]
     pub filelen: __u32,
-    #[doc = " @filefd: In. Above 0: dma-buf with the shell. Otherwise @filelen\n bytes are copied from @file."]
+    #[doc = " @filefd: In. Above 0: dma-buf with the shell. 0 or DRM_QDA_FD_NONE:\n @filelen bytes are copied from @file. Other negative numbers are\n refused."]
     pub filefd: __s32,
     #[doc = " @attrs: In. DRM_QDA_ATTR bits, usually DRM_QDA_ATTR_UNSIGNED."]
     pub attrs: __u32,
