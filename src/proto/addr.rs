@@ -117,3 +117,115 @@ pub const fn span(address: u64, len: u64) -> Option<PageEntry> {
         None => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Addressing; 3] = [Addressing::Bit32, Addressing::Bit56, Addressing::Bit56Wide];
+
+    #[test]
+    fn soc_and_domain_choose() {
+        for domain in Domain::ALL {
+            let default = Addressing::new(Soc::Default, domain);
+            assert_eq!((default.sid_pos(), default.iova_bits()), (32, 32));
+            let kaanapali = Addressing::new(Soc::Kaanapali, domain);
+            let bits = if domain.is_cdsp() { 34 } else { 32 };
+            assert_eq!((kaanapali.sid_pos(), kaanapali.iova_bits()), (56, bits));
+        }
+    }
+
+    // covers: T5
+    #[test]
+    fn iova_at_its_limits() {
+        for addressing in ALL {
+            let max = (1 << addressing.iova_bits()) - 1;
+            for (iova, fits) in [
+                (0, true),
+                (max, true),
+                (max + 1, false),
+                (2 * max + 1, false),
+                (u64::MAX, false),
+            ] {
+                let address = addressing.dsp_address(3, iova);
+                let expected = (3 << addressing.sid_pos()) | iova;
+                assert_eq!(address, fits.then_some(expected));
+                if let Some(address) = address {
+                    assert_eq!(addressing.iova(address), iova);
+                    assert_eq!(addressing.sid(address), 3);
+                }
+            }
+        }
+    }
+
+    // covers: T5
+    #[test]
+    fn sid_at_its_limits() {
+        assert_eq!(
+            Addressing::Bit32.dsp_address(u32::MAX, 1),
+            Some(0xffff_ffff_0000_0001)
+        );
+        for addressing in [Addressing::Bit56, Addressing::Bit56Wide] {
+            assert_eq!(addressing.dsp_address(0xff, 1), Some(0xff00_0000_0000_0001));
+            assert_eq!(addressing.dsp_address(0x100, 1), None);
+            assert_eq!(addressing.dsp_address(u32::MAX, 1), None);
+        }
+        // SID 0 has no prefix.
+        assert_eq!(Addressing::Bit32.dsp_address(0, 0x1000), Some(0x1000));
+    }
+
+    // covers: T5
+    #[test]
+    fn ranges_end_inside_the_iova_space() {
+        for addressing in ALL {
+            let end = 1 << addressing.iova_bits();
+            for (iova, len, fits) in [
+                (0, 0, true),
+                (0, end, true),
+                (0, end + 1, false),
+                (end - PAGE, PAGE, true),
+                (end - PAGE, PAGE + 1, false),
+                (end, 0, false),
+                (PAGE, u64::MAX, false),
+                (u64::MAX, u64::MAX, false),
+            ] {
+                assert_eq!(addressing.dsp_range(1, iova, len).is_some(), fits);
+            }
+        }
+    }
+
+    // covers: T10
+    #[test]
+    fn span_of_a_range() {
+        for (address, len, page, size) in [
+            (0x1000, 1, 0x1000, 0x1000),
+            (0x1fff, 1, 0x1000, 0x1000),
+            (0x1fff, 2, 0x1000, 0x2000),
+            (0x1000, 0x1000, 0x1000, 0x1000),
+            (0x1001, 0x1000, 0x1000, 0x2000),
+            (0x1001, 0xfff, 0x1000, 0x1000),
+            (0x1234, 0x1_0000_0000, 0x1000, 0x1_0000_1000),
+            (0, 0x8000_0000_0000_0000, 0, 0x8000_0000_0000_0000),
+        ] {
+            assert_eq!(span(address, len), Some(PageEntry::new(page, size)));
+        }
+    }
+
+    // covers: T5, T10, T11
+    #[test]
+    fn span_at_the_limits() {
+        assert_eq!(span(0x1234, 0), Some(PageEntry::EMPTY));
+        assert_eq!(span(u64::MAX, 0), Some(PageEntry::EMPTY));
+        let last = u64::MAX - PAGE + 1;
+        assert_eq!(
+            span(last - PAGE, PAGE),
+            Some(PageEntry::new(last - PAGE, PAGE))
+        );
+        assert_eq!(span(last, 1), None);
+        assert_eq!(span(last, PAGE), None);
+        assert_eq!(span(u64::MAX, 1), None);
+        assert_eq!(span(1, u64::MAX), None);
+        assert_eq!(span(0, u64::MAX), None);
+        assert_eq!(span(0, last), Some(PageEntry::new(0, last)));
+    }
+}

@@ -160,3 +160,86 @@ impl ContextWord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(index: u8, sequence: u64, pd: Pd) -> ContextWord {
+        ContextWord::new(
+            NonZeroU8::new(index).unwrap(),
+            Sequence::new(sequence).unwrap(),
+            pd,
+        )
+    }
+
+    #[test]
+    fn first_call_of_a_channel() {
+        let first = ContextWord::new(NonZeroU8::MIN, Sequence::FIRST, Pd::User);
+        assert_eq!(first.pack(), 0x1_0101);
+    }
+
+    // covers: T42
+    #[test]
+    fn sequence_has_48_bits_and_is_never_zero() {
+        assert_eq!(Sequence::new(0), None);
+        assert_eq!(Sequence::new(1), Some(Sequence::FIRST));
+        assert_eq!(Sequence::new(Sequence::MAX + 1), None);
+        assert_eq!(Sequence::new(2 * Sequence::MAX + 1), None);
+        assert_eq!(Sequence::new(u64::MAX), None);
+
+        let last = Sequence::new(Sequence::MAX).unwrap();
+        assert_eq!(last.next(), Sequence::FIRST);
+        let before = Sequence::new(Sequence::MAX - 1).unwrap();
+        assert_eq!(before.next(), last);
+        // No step through 32 bits.
+        let low = Sequence::new(u64::from(u32::MAX)).unwrap();
+        assert_eq!(low.next().get(), 1 << 32);
+    }
+
+    // covers: T42
+    #[test]
+    fn pack_and_unpack_agree_at_the_limits() {
+        for index in [1, 2, 127, 128, 254, 255] {
+            for sequence in [1, 2, 0xffff_ffff, 0x1_0000_0000, Sequence::MAX] {
+                for pd in [Pd::Root, Pd::User, Pd::Sensors] {
+                    let word = word(index, sequence, pd);
+                    assert_eq!(ContextWord::unpack(word.pack()), Some(word));
+                    assert_eq!(word.slot(), usize::from(index));
+                    assert_eq!((word.sequence().get(), word.pd()), (sequence, pd));
+                }
+            }
+        }
+        assert_eq!(
+            word(255, Sequence::MAX, Pd::Sensors).pack(),
+            0xffff_ffff_ffff_ff02
+        );
+    }
+
+    // covers: T40, T42
+    #[test]
+    fn words_that_nobody_sends_are_refused() {
+        let good = word(1, 1, Pd::User).pack();
+        for low in 0..=u8::MAX {
+            let raw = good & !0xff | u64::from(low);
+            assert_eq!(ContextWord::unpack(raw).is_some(), low <= 2);
+        }
+        assert_eq!(ContextWord::unpack(good & !0xff00), None);
+        assert_eq!(ContextWord::unpack(good & 0xffff), None);
+        assert_eq!(ContextWord::unpack(0), None);
+    }
+
+    // covers: T41
+    #[test]
+    fn the_marker_is_no_word() {
+        assert_eq!(ContextWord::unpack(PD_NOTIFICATION), None);
+        for index in 1..=u8::MAX {
+            for pd in [Pd::Root, Pd::User, Pd::Sensors] {
+                // The low byte alone tells them apart, whatever the sequence number is.
+                assert_ne!(word(index, 1, pd).pack() & 0xff, PD_NOTIFICATION & 0xff);
+                let same_sequence = word(index, PD_NOTIFICATION >> 16, pd);
+                assert_ne!(same_sequence.pack(), PD_NOTIFICATION);
+            }
+        }
+    }
+}

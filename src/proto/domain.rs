@@ -79,3 +79,48 @@ impl Domain {
         self.is_cdsp() || matches!(self, Self::Gdsp0 | Self::Gdsp1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: T141
+    #[test]
+    fn only_whole_known_labels_are_taken() {
+        for domain in Domain::ALL {
+            assert_eq!(Domain::from_label(domain.label().as_bytes()), Some(domain));
+        }
+        for label in [
+            &b""[..],
+            b"c",
+            b"cds",
+            b"cdsp\0",
+            b"cdsp ",
+            b" cdsp",
+            b"CDSP",
+            b"cdsp0",
+            b"cdsp4",
+            b"cdsp11",
+            b"gdsp",
+            b"gdsp2",
+            b"adsp0",
+            b"ndsp",
+            &[b'a'; 4096],
+            &[0xff, 0xfe],
+        ] {
+            assert_eq!(Domain::from_label(label), None);
+        }
+    }
+
+    #[test]
+    fn properties() {
+        for domain in Domain::ALL {
+            let label = domain.label();
+            assert_eq!(domain.is_cdsp(), label.starts_with("cdsp"));
+            assert_eq!(
+                domain.supports_unsigned(),
+                label.starts_with("cdsp") || label.starts_with("gdsp")
+            );
+        }
+    }
+}

@@ -122,3 +122,61 @@ impl core::fmt::Display for DspResult {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: T149
+    #[test]
+    fn results_keep_all_bits() {
+        for raw in [0, 1, -1, -512, -4095, i32::MIN, i32::MAX] {
+            let result = DspResult::new(raw);
+            assert_eq!(result.raw(), raw);
+            assert_eq!(DspResult::from_bits(result.bits()), result);
+            assert_eq!(result.is_success(), raw == 0);
+        }
+        assert_eq!(DspResult::UNSUPPORTED.bits(), 0x8000_0414);
+        assert_eq!(DspResult::UNSUPPORTED.raw(), -2_147_482_604);
+    }
+
+    #[test]
+    fn names() {
+        for (bits, name) in [
+            (0, Some("AEE_SUCCESS")),
+            (0x8000_0401, Some("AEE_EFAILED")),
+            (0x8000_040d, Some("AEE_EBADSTATE")),
+            (0x8000_0414, Some("AEE_EUNSUPPORTED")),
+            (0x8000_0485, Some("AEE_EBADMAPREFCNT")),
+            (0x8000_0600, Some("AEE_ERPC")),
+            (0x8000_053f, None),
+            (0x8000_0540, Some("AEE_QURT")),
+            (0x8000_05ff, Some("AEE_QURT")),
+            (0x8000_0601, None),
+            (39, Some("AEE_ENOSUCHNAME")),
+            (40, None),
+            (u32::MAX, Some("AEE_EUNKNOWN")),
+        ] {
+            assert_eq!(DspResult::from_bits(bits).name(), name);
+        }
+    }
+
+    #[test]
+    fn table_has_no_number_twice() {
+        for (index, (number, name, description)) in TABLE.iter().enumerate() {
+            assert!(TABLE
+                .iter()
+                .skip(index + 1)
+                .all(|(other, ..)| other != number));
+            assert!(!name.is_empty() && !description.is_empty());
+        }
+    }
+
+    #[test]
+    fn display_has_number_and_name() {
+        let text = std::format!("{}", DspResult::BAD_STATE);
+        assert!(text.starts_with("0x8000040d (AEE_EBADSTATE: "));
+        let text = std::format!("{}", DspResult::new(1));
+        assert_eq!(text, "0x1 (unknown DSP result)");
+    }
+}

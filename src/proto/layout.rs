@@ -425,3 +425,6 @@ impl Planned {
         self.inline_bytes
     }
 }
+
+#[cfg(test)]
+mod tests;

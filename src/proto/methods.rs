@@ -217,3 +217,6 @@ impl Method for Capabilities {
         (index == 0).then(|| self.0.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,3 +178,66 @@ impl Iterator for Classes {
 }
 
 impl ExactSizeIterator for Classes {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: T12
+    #[test]
+    fn fields_at_their_limits() {
+        let full = Scalars::build(31, 255, 255, 15, 15).unwrap();
+        assert_eq!(full.raw(), 0x1fff_ffff);
+        assert_eq!(full.total(), MAX_ARGS);
+        assert_eq!((full.method(), full.attributes()), (31, 0));
+
+        assert_eq!(Scalars::build(0, 0, 0, 0, 0), Some(Scalars::new(0)));
+        assert_eq!(Scalars::build(32, 0, 0, 0, 0), None);
+        assert_eq!(Scalars::build(63, 0, 0, 0, 0), None);
+        assert_eq!(Scalars::build(0, 0, 0, 16, 0), None);
+        assert_eq!(Scalars::build(0, 0, 0, 0, 16), None);
+        assert_eq!(Scalars::build(0, 0, 0, 31, 0), None);
+        assert_eq!(Scalars::build(255, 255, 255, 255, 255), None);
+    }
+
+    #[test]
+    fn attributes_are_not_part_of_the_method() {
+        let odd = Scalars::new(0xe500_0000);
+        assert_eq!((odd.attributes(), odd.method(), odd.total()), (7, 5, 0));
+    }
+
+    // covers: T12
+    #[test]
+    fn classes_change_exactly_at_the_counts() {
+        let scalars = Scalars::build(2, 2, 1, 1, 1).unwrap();
+        let expected = [
+            Some(ArgClass::InBuf),
+            Some(ArgClass::InBuf),
+            Some(ArgClass::OutBuf),
+            Some(ArgClass::InHandle),
+            Some(ArgClass::OutHandle),
+            None,
+            None,
+        ];
+        for (index, class) in expected.into_iter().enumerate() {
+            assert_eq!(scalars.class(index), class);
+        }
+        assert_eq!(scalars.class(usize::MAX), None);
+        assert_eq!(scalars.classes().len(), 5);
+        assert!(scalars.classes().eq(expected.into_iter().flatten()));
+    }
+
+    #[test]
+    fn class_properties() {
+        for (class, is_buffer, is_out) in [
+            (ArgClass::InBuf, true, false),
+            (ArgClass::OutBuf, true, true),
+            (ArgClass::InHandle, false, false),
+            (ArgClass::OutHandle, false, true),
+        ] {
+            assert_eq!(class.is_buffer(), is_buffer);
+            assert_eq!(class.is_handle(), !is_buffer);
+            assert_eq!(class.is_out(), is_out);
+        }
+    }
+}

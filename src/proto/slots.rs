@@ -370,3 +370,6 @@ impl<S: DerefMut<Target = [Slot]>> SlotTable<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,3 +169,98 @@ impl<const WORDS: usize> SubAlloc<WORDS> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: usize = 128 * GRANULE;
+
+    fn chunk() -> SubAlloc<2> {
+        SubAlloc::new(7, CHUNK).unwrap()
+    }
+
+    #[test]
+    fn chunk_at_the_limits() {
+        assert!(SubAlloc::<2>::new(0, CHUNK + GRANULE - 1).is_some());
+        assert!(SubAlloc::<2>::new(0, CHUNK + GRANULE).is_none());
+        assert!(SubAlloc::<2>::new(0, 2 * CHUNK).is_none());
+        assert!(SubAlloc::<2>::new(0, usize::MAX).is_none());
+        let mut none = SubAlloc::<2>::new(0, GRANULE - 1).unwrap();
+        assert_eq!(none.alloc(1), None);
+    }
+
+    // covers: T5
+    #[test]
+    fn sizes_at_the_limits() {
+        for (bytes, len) in [
+            (0, None),
+            (1, Some(GRANULE)),
+            (GRANULE, Some(GRANULE)),
+            (GRANULE + 1, Some(2 * GRANULE)),
+            (2 * GRANULE + 1, Some(3 * GRANULE)),
+            (CHUNK, Some(CHUNK)),
+            (CHUNK + 1, None),
+            (2 * CHUNK + 1, None),
+            (usize::MAX, None),
+        ] {
+            let mut chunk = chunk();
+            let block = chunk.alloc(bytes);
+            assert_eq!(block.as_ref().map(Block::len), len);
+            assert_eq!(chunk.used(), len.unwrap_or(0));
+            if let Some(block) = block {
+                assert_eq!((block.offset(), block.chunk()), (0, 7));
+                assert_eq!(chunk.free(block), Ok(()));
+                assert!(chunk.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_chunk_gives_nothing_until_something_returns() {
+        let mut chunk = chunk();
+        let low = chunk.alloc(CHUNK / 2).unwrap();
+        let high = chunk.alloc(CHUNK / 2).unwrap();
+        assert_eq!((low.offset(), high.offset()), (0, CHUNK / 2));
+        assert_eq!(chunk.alloc(1), None);
+        assert_eq!(chunk.free(low), Ok(()));
+        assert_eq!(chunk.alloc(CHUNK / 2 + 1), None);
+        assert_eq!(chunk.alloc(CHUNK / 2).map(|block| block.offset()), Some(0));
+        assert_eq!(high.offset(), CHUNK / 2);
+    }
+
+    #[test]
+    fn free_memory_in_pieces_is_no_run() {
+        let mut chunk = chunk();
+        let mut blocks: [Option<Block>; 128] = core::array::from_fn(|_| chunk.alloc(1));
+        assert!(blocks.iter().all(Option::is_some));
+        for block in blocks.iter_mut().step_by(2) {
+            assert_eq!(chunk.free(block.take().unwrap()), Ok(()));
+        }
+        assert_eq!(chunk.used(), CHUNK / 2);
+        assert_eq!(chunk.alloc(GRANULE + 1), None);
+        assert_eq!(chunk.alloc(GRANULE).map(|block| block.len()), Some(GRANULE));
+    }
+
+    #[test]
+    fn blocks_of_other_chunks_are_handed_back() {
+        let mut one = SubAlloc::<2>::new(1, CHUNK).unwrap();
+        let mut two = SubAlloc::<2>::new(2, CHUNK).unwrap();
+        let block = one.alloc(1).unwrap();
+        let block = two.free(block).unwrap_err();
+        assert_eq!(one.free(block), Ok(()));
+        assert!(one.is_empty() && two.is_empty());
+    }
+
+    // A dropped block is quarantined memory: nobody gets it again.
+    // covers: T52
+    #[test]
+    fn a_dropped_block_stays_taken() {
+        let mut chunk = chunk();
+        drop(chunk.alloc(GRANULE));
+        assert!(!chunk.is_empty());
+        let rest = chunk.alloc(CHUNK - GRANULE).unwrap();
+        assert_eq!(rest.offset(), GRANULE);
+        assert_eq!(chunk.alloc(1), None);
+    }
+}

@@ -480,3 +480,6 @@ impl PageEntry {
         self.size.get()
     }
 }
+
+#[cfg(test)]
+mod tests;

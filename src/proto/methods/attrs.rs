@@ -83,3 +83,41 @@ impl ProcessAttrs {
         self.0 & (SYSTEM | PRIVILEGED) != 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: T18
+    #[test]
+    fn every_bit_alone() {
+        for bit in 0..32 {
+            let raw = 1 << bit;
+            let expected = match bit {
+                2 | 10 => Err(AttrsError::Unsupported(raw)),
+                0..=23 | 30 => Ok(ProcessAttrs(raw)),
+                _ => Err(AttrsError::Unknown(raw)),
+            };
+            assert_eq!(ProcessAttrs::new(raw), expected);
+        }
+        assert_eq!(ProcessAttrs::new(0), Ok(ProcessAttrs::NONE));
+        assert_eq!(
+            ProcessAttrs::new(u32::MAX),
+            Err(AttrsError::Unknown(0xbf00_0000))
+        );
+        assert_eq!(
+            ProcessAttrs::new(0x404),
+            Err(AttrsError::Unsupported(0x404))
+        );
+    }
+
+    #[test]
+    fn questions() {
+        let unsigned = ProcessAttrs::new(UNSIGNED).unwrap();
+        assert!(unsigned.is_unsigned() && !unsigned.is_privileged() && !unsigned.is_empty());
+        for bit in [SYSTEM, PRIVILEGED] {
+            assert!(ProcessAttrs::new(bit).unwrap().is_privileged());
+        }
+        assert!(ProcessAttrs::NONE.is_empty());
+    }
+}

@@ -68,3 +68,46 @@ impl<const N: usize> Name<N> {
         u32::try_from(self.as_bytes_with_nul().len()).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: T22
+    #[test]
+    fn all_lengths_keep_their_nul() {
+        let long = [b'x'; 40];
+        for len in 0..=long.len() {
+            let name = Name::<16>::snapshot(&long[..len]);
+            let kept = len.min(15);
+            let bytes = name.as_bytes_with_nul();
+            assert_eq!(bytes.len(), kept + 1);
+            assert_eq!(name.wire_len() as usize, kept + 1);
+            assert_eq!(bytes[..kept], long[..kept]);
+            assert_eq!(bytes[kept], 0);
+            assert_eq!(
+                Name::<16>::exact(&long[..len]).is_some(),
+                (1..=15).contains(&len)
+            );
+        }
+    }
+
+    // covers: T22
+    #[test]
+    fn a_name_ends_at_its_first_nul() {
+        let name = TaskName::snapshot(b"ab\0cd");
+        assert_eq!(name.as_bytes_with_nul(), b"ab\0");
+        assert_eq!(TaskName::snapshot(b"\0ab").as_bytes_with_nul(), b"\0");
+        assert_eq!(TaskName::exact(b"ab\0"), None);
+    }
+
+    #[test]
+    fn smallest_name() {
+        assert_eq!(Name::<1>::snapshot(b"abc").as_bytes_with_nul(), b"\0");
+        assert_eq!(
+            StaticName::exact(&[b'a'; 127]).map(|name| name.wire_len()),
+            Some(128)
+        );
+        assert_eq!(StaticName::exact(&[b'a'; 128]), None);
+    }
+}
