@@ -20,7 +20,10 @@ use crate::{
         dsp::DspSpec,
         Dsp, //
     },
-    front::accel,
+    front::{
+        accel,
+        status::Status, //
+    },
     proto::{
         addr::{
             Addressing,
@@ -55,11 +58,17 @@ use kernel::{
 /// The rpmsg driver.
 pub(crate) struct Driver;
 
+/// What users see of a bound channel.
+struct Visible {
+    _node: accel::Node,
+    _status: Status,
+}
+
 /// A bound channel.
 #[pin_data]
 pub(crate) struct Binding {
     #[pin]
-    node: Mutex<Option<accel::Node>>,
+    visible: Mutex<Option<Visible>>,
     dsp: Arc<Dsp>,
 }
 
@@ -89,11 +98,12 @@ impl rpmsg::Driver for Driver {
                 let spec = describe(dev.as_ref(), info)?;
                 Dsp::new(spec, link)?
             },
-            node <- new_mutex!(None, "qda_node"),
+            visible <- new_mutex!(None, "qda_visible"),
         })
     }
 
     fn start(dev: &rpmsg::Device<device::Core<'_>>, this: Pin<&Binding>) -> Result {
+        let status = Status::new(this.dsp.clone())?;
         let node = accel::Node::new(dev.as_ref(), this.dsp.clone())?;
         dev_info!(
             dev.as_ref(),
@@ -102,14 +112,18 @@ impl rpmsg::Driver for Driver {
             this.dsp.banks().len(),
             node.name()
         );
-        *this.node.lock() = Some(node);
+        *this.visible.lock() = Some(Visible {
+            _node: node,
+            _status: status,
+        });
         Ok(())
     }
 
     fn unbind(_dev: &rpmsg::Device<device::Core<'_>>, this: Pin<&Binding>) {
         this.dsp.mark_dead();
-        let node = this.node.lock().take();
-        drop(node);
+        let visible = this.visible.lock().take();
+        // Outside of the lock: it waits for those who use it.
+        drop(visible);
         this.dsp.shut_down();
     }
 

@@ -9,3 +9,4 @@
 
 pub(crate) mod accel;
 mod errno;
+pub(crate) mod status;

@@ -69,6 +69,13 @@ impl Banks {
         self.len
     }
 
+    /// Number of seats that are taken.
+    pub(crate) fn taken(&self) -> u32 {
+        let rows = self.rows.lock();
+        rows.iter()
+            .fold(0, |sum: u32, row| sum.saturating_add(row.taken))
+    }
+
     /// Takes a seat on the bank with the fewest sessions.
     pub(crate) fn sit(self: &Arc<Self>) -> CallResult<Seat> {
         let mut rows = self.rows.lock();

@@ -115,11 +115,6 @@ impl Client {
         })
     }
 
-    /// The DSP.
-    pub(crate) fn dsp(&self) -> &Dsp {
-        &self.dsp
-    }
-
     /// Attaches to the root PD.
     pub(crate) fn attach(&self) -> CallResult<DspResult> {
         policy::attach_root(self.trust)?;

@@ -132,6 +132,11 @@ impl Dsp {
         &self.banks
     }
 
+    /// Number of sessions, those in quarantine included.
+    pub(crate) fn sessions(&self) -> usize {
+        self.registry.lock().sessions.len()
+    }
+
     /// Number of sessions whose release the DSP did not confirm.
     pub(crate) fn quarantined(&self) -> usize {
         self.registry.lock().quarantined
@@ -158,20 +163,21 @@ impl Dsp {
     /// Takes a session out of the registry. Its last reference frees its memory and its seat.
     pub(crate) fn forget(&self, session: &Session) {
         let mut registry = self.registry.lock();
-        let place = registry
-            .sessions
-            .iter()
-            .position(|other| core::ptr::eq(&**other, session));
-        let taken = place.and_then(|place| registry.sessions.remove(place).ok());
+        let taken = registry
+            .find(session)
+            .and_then(|place| registry.sessions.remove(place).ok());
         drop(registry);
         // Outside of the lock: it may be the last reference.
         drop(taken);
     }
 
     /// Counts a session that stays in the registry because the DSP may still run its process.
-    pub(crate) fn quarantine(&self) {
+    pub(crate) fn quarantine(&self, session: &Session) {
         let mut registry = self.registry.lock();
-        registry.quarantined = registry.quarantined.saturating_add(1);
+        // If the channel has gone meanwhile, nobody keeps it any more.
+        if registry.find(session).is_some() {
+            registry.quarantined = registry.quarantined.saturating_add(1);
+        }
     }
 
     /// Wakes all callers and lets nobody begin anything new.
@@ -205,6 +211,12 @@ impl Dsp {
 }
 
 impl Registry {
+    fn find(&self, session: &Session) -> Option<usize> {
+        self.sessions
+            .iter()
+            .position(|other| core::ptr::eq(&**other, session))
+    }
+
     /// Picks the next client id that no session has.
     fn pick_id(&mut self) -> Option<ClientId> {
         // One more attempt than there are ids in use must find a free one.

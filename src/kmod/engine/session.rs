@@ -268,7 +268,7 @@ impl Session {
     pub(crate) fn end(&self) {
         match self.release(KERNEL_CALL) {
             Released::Confirmed | Released::DspGone => self.dsp.forget(self),
-            Released::Unknown => self.dsp.quarantine(),
+            Released::Unknown => self.dsp.quarantine(self),
         }
     }
 
@@ -449,7 +449,7 @@ impl Unborn {
                 // The process may yet come to life: nothing of it may be used otherwise.
                 if let Some(session) = self.session.take() {
                     session.park_for_good(abandoned);
-                    session.dsp.quarantine();
+                    session.dsp.quarantine(&session);
                 }
                 Err(why)
             }

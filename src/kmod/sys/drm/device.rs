@@ -70,11 +70,6 @@ impl<T: Driver> Device<T> {
         unsafe { &*(*self.as_raw()).accel }
     }
 
-    /// The number N of the device node `/dev/accel/accelN`.
-    pub(crate) fn index(&self) -> i32 {
-        self.minor().index
-    }
-
     /// The device of the node itself, of class `accel`; good for log lines.
     ///
     /// It stays valid, also after unplug and after the parent was unbound, as long as the DRM

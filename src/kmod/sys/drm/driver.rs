@@ -163,14 +163,6 @@ impl<T: Driver> Registration<T> {
         // INVARIANT: The device was registered just now.
         Ok(Self(dev))
     }
-
-    /// Removes the node, makes every new ioctl fail with `-ENODEV` and zaps all memory mappings
-    /// made through the node. Open files stay open and can be closed.
-    ///
-    /// Does not wait for running ioctl handlers, so a driver first marks its hardware as gone and
-    /// wakes its waiters. May sleep; waits for readers of fdinfo. Same as a drop, for the places
-    /// where the moment matters.
-    pub(crate) fn unplug(self) {}
 }
 
 impl<T: Driver> Drop for Registration<T> {

@@ -45,12 +45,6 @@ impl<T: Driver> File<T> {
         unsafe { &*ptr.cast() }
     }
 
-    /// The number that fdinfo shows as `drm-client-id`.
-    pub(crate) fn client_id(&self) -> u64 {
-        // SAFETY: By the type invariants the pointer is valid. The field never changes.
-        unsafe { (*self.0.get()).client_id }
-    }
-
     /// Open callback: makes the driver's data of a new file.
     ///
     /// # Safety

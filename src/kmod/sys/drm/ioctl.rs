@@ -51,12 +51,6 @@ pub(crate) const fn IOR<A>(nr: u32) -> u32 {
     ioctl::_IOR::<A>(TYPE, uapi::DRM_COMMAND_BASE + nr)
 }
 
-/// Ioctl code for driver ioctl `nr` whose argument the kernel reads.
-#[expect(non_snake_case, reason = "name of the C macro")]
-pub(crate) const fn IOW<A>(nr: u32) -> u32 {
-    ioctl::_IOW::<A>(TYPE, uapi::DRM_COMMAND_BASE + nr)
-}
-
 /// Ioctl code for driver ioctl `nr` whose argument the kernel reads and writes.
 #[expect(non_snake_case, reason = "name of the C macro")]
 pub(crate) const fn IOWR<A>(nr: u32) -> u32 {
@@ -211,7 +205,7 @@ pub(crate) const fn table<T: Driver, const N: usize, const M: usize>(
 ///
 /// Each entry is `(number, NAME, DIRECTION(argument), flags, handler)`: the number counts from
 /// `DRM_COMMAND_BASE`, entries may come in any order and leave gaps, the direction is one of
-/// [`IO`], [`IOR`], [`IOW`] and [`IOWR`] as seen by user space, and the argument of an [`IO`] is
+/// [`IO`], [`IOR`] and [`IOWR`] as seen by user space, and the argument of an [`IO`] is
 /// `()`. Argument types have neither invalid values nor padding. A number that is used twice and
 /// a size that does not fit the code are build errors.
 ///

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What root can read of a DSP: `/sys/kernel/debug/qda-<label>/status`.
+//!
+//! Lines of `name value`; names may be added. The numbers are snapshots, each under its own lock.
+//!
+//! | name | meaning |
+//! |---|---|
+//! | `sessions` | processes that the kernel holds something for, those in quarantine included |
+//! | `quarantined` | of these, processes whose release the DSP did not confirm |
+//! | `seats` | places on context banks that are taken |
+//! | `calls` | call slots in use |
+//! | `dropped` | packets that completed no call, since the channel was bound |
+
+use crate::engine::Dsp;
+use kernel::{
+    debugfs,
+    fmt,
+    prelude::*,
+    str::CString,
+    sync::Arc, //
+};
+
+/// The debugfs file of a DSP. It disappears when this is dropped.
+pub(crate) struct Status {
+    _file: Pin<KBox<debugfs::File<Snapshot>>>,
+}
+
+impl Status {
+    /// Makes the file. Without debugfs it is made all the same and nobody can see it.
+    pub(crate) fn new(dsp: Arc<Dsp>) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("qda-{}", dsp.domain().label()))?;
+        // The file keeps its folder.
+        let dir = debugfs::Dir::new(&name);
+        Ok(Self {
+            _file: KBox::pin_init(
+                dir.read_only_file(c"status", Ok::<_, Error>(Snapshot(dsp))),
+                GFP_KERNEL,
+            )?,
+        })
+    }
+}
+
+struct Snapshot(Arc<Dsp>);
+
+impl debugfs::Writer for Snapshot {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dsp = &self.0;
+        writeln!(f, "sessions {}", dsp.sessions())?;
+        writeln!(f, "quarantined {}", dsp.quarantined())?;
+        writeln!(f, "seats {}", dsp.banks().taken())?;
+        writeln!(f, "calls {}", dsp.channel().in_use())?;
+        writeln!(f, "dropped {}", dsp.channel().dropped())
+    }
+}
