@@ -12,8 +12,9 @@ use crate::session::Session;
 pub const URI: &str =
     "file:///libcalculator_skel.so?calculator_skel_handle_invoke&_modver=1.0&_idlver=1.2.3";
 
-/// Most numbers of one call: 1 MiB of data. Longer lists take several calls.
-pub const NUMBERS_PER_CALL: usize = 1 << 18;
+/// Most numbers of one call: 512 KiB of data, which the
+/// driver carries without allocating memory. Longer lists take several calls.
+pub const NUMBERS_PER_CALL: usize = 1 << 17;
 
 const SUM: u32 = 2;
 const MAX: u32 = 3;

@@ -30,7 +30,7 @@ Input file:
   One integer of 32 bits with sign per line (-2147483648..2147483647). Blank
   lines and lines that start with # are left out. A number that does not fit is
   refused, it is not wrapped. \"-\" is standard input. Long files take several
-  remote calls, 262144 numbers each.";
+  remote calls, 131072 numbers each.";
 
 const CALC_HELP: &str = "\
 Example:
