@@ -67,6 +67,10 @@ pub struct Target {
     /// Device node, instead of looking for a DSP by name
     #[arg(long, value_name = "PATH", conflicts_with = "dsp")]
     pub device: Option<PathBuf>,
+
+    /// Wait up to this many seconds for the DSP to appear, as at boot
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub wait: u32,
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,6 +21,7 @@ mod report;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use qda::{Device, Session};
@@ -29,6 +30,9 @@ use crate::cli::{Arguments, Command, Target};
 use crate::failure::Failure;
 use crate::job::Wanted;
 use crate::report::{JobReport, ListReport, NodeReport, Report};
+
+/// Time between two looks for a DSP that is awaited.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -88,7 +92,23 @@ fn run_job(
     Ok(())
 }
 
+/// Opens the DSP that the command line names, and waits for it if that was asked.
 fn open(target: &Target) -> Result<Device, Failure> {
+    let deadline = Instant::now() + Duration::from_secs(target.wait.into());
+    loop {
+        let failure = match try_open(target) {
+            Ok(device) => return Ok(device),
+            Err(failure) => failure,
+        };
+        let absent = matches!(failure, Failure::NoDevice(_) | Failure::NotLoaded);
+        if !absent || Instant::now() >= deadline {
+            return Err(failure);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+fn try_open(target: &Target) -> Result<Device, Failure> {
     Ok(match &target.device {
         Some(path) => Device::open(path)?,
         None => Device::find(&target.dsp)?,

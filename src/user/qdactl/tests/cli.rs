@@ -143,6 +143,16 @@ fn a_node_that_is_not_there() {
 }
 
 #[test]
+fn waiting_ends_with_the_same_failure() {
+    let start = std::time::Instant::now();
+    let output = qdactl(&["info", "--wait", "1", "--device", "/nonexistent/accel0"]);
+    let waited = start.elapsed();
+    assert_eq!(output.status.code(), Some(status_without_device()));
+    assert!(waited.as_millis() >= 1000, "{waited:?}");
+    assert!(waited.as_secs() < 30, "{waited:?}");
+}
+
+#[test]
 fn a_node_of_somebody_else_is_no_device() {
     let output = qdactl(&["info", "--device", "/dev/null"]);
     assert_eq!(output.status.code(), Some(4));
