@@ -156,7 +156,8 @@ pub fn last_request(label: &str) -> Result<Request, Fail> {
     let text = read(&format!("{label}/capture"))?;
     text.lines()
         .rev()
-        .filter_map(|line| line.strip_prefix("request"))
+        // "request LENGTH HEX"
+        .filter_map(|line| line.strip_prefix("request ")?.split_whitespace().nth(1))
         .find_map(Request::parse)
         .ok_or_else(|| format!("{label}/capture holds no request: {text:?}").into())
 }

@@ -51,6 +51,12 @@ fn calculator() -> Outcome {
     ensure_eq!(file.sum(handle, &thousand), (0, 499_500), "sum of 0..999");
     ensure_eq!(file.max(handle, &thousand), (0, 999), "maximum of 0..999");
     ensure_eq!(file.sum(handle, &[]), (0, 0), "sum of nothing");
+    // Nothing has no maximum: "bad parameter", and the output keeps what the driver cleared.
+    ensure_eq!(
+        file.max(handle, &[]),
+        (raw::as_returned(0x8000_040e), 0),
+        "maximum of nothing"
+    );
 
     let lists: [&[i32]; 7] = [
         &[0],

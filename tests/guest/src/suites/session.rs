@@ -618,8 +618,8 @@ fn attach_as_root() -> Outcome {
 }
 
 /// Lets everyone open a node for the time of a function.
-fn with_open_node(body: impl FnOnce(&str) -> Outcome) -> Outcome {
-    let path = dsp::node(CDSP)?.path;
+fn with_open_node(label: &str, body: impl FnOnce(&str) -> Outcome) -> Outcome {
+    let path = dsp::node(label)?.path;
     let before = std::fs::metadata(&path)?.permissions();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666))?;
     let result = body(&path.display().to_string());
@@ -628,7 +628,7 @@ fn with_open_node(body: impl FnOnce(&str) -> Outcome) -> Outcome {
 }
 
 fn attach_as_user() -> Outcome {
-    with_open_node(|path| {
+    with_open_node(CDSP, |path| {
         let before = sim::counter("attaches")?;
         let mut helper = Helper::start("user-attach", &[path])?;
         helper.expect("-EACCES")?;
@@ -643,6 +643,13 @@ fn attach_as_user() -> Outcome {
         // What counts is who opened the file, not who calls.
         let mut helper = Helper::start("root-open-user-attach", &[path])?;
         helper.expect("0")?;
+        helper.success(SOON)
+    })?;
+    // The device tree says that the adsp trusts everyone (qcom,non-secure-domain).
+    with_open_node(ADSP, |path| {
+        let mut helper = Helper::start("user-attach", &[path])?;
+        helper.expect("0")?;
+        helper.expect("-EEXIST")?;
         helper.success(SOON)
     })
 }
@@ -787,12 +794,27 @@ fn shell_fd() -> Outcome {
         before,
         "requests of refused creates"
     );
-    for (filefd, siglen, file) in [(5, 0, 0), (-7, 100, 1), (i32::MIN, u32::MAX, u64::MAX)] {
+    for filefd in [-2, -100, i32::MIN] {
+        let file = File::open(CDSP)?;
+        let value = file.create_with(Create {
+            filelen: 4096,
+            filefd,
+            attrs: dsp::UNSIGNED,
+            ..Create::default()
+        });
+        ensure_ret!(value, -libc::EINVAL, "create with descriptor {filefd}");
+    }
+    ensure_eq!(
+        sim::counter("requests")?,
+        before,
+        "requests of refused creates"
+    );
+    for (filefd, file) in [(5, 0), (-7, 1), (i32::MIN, u64::MAX)] {
         let create = Create {
             filelen: 0,
             filefd,
             attrs: dsp::UNSIGNED,
-            siglen,
+            siglen: 0,
             file,
         };
         let file = File::open(CDSP)?;
@@ -804,7 +826,7 @@ fn shell_fd() -> Outcome {
 
 /// Attribute bits that make the DSP write where the driver gives no memory are refused.
 fn attributes() -> Outcome {
-    for attrs in [0, 0x1, 0x2, 0x8, 0x9, 0x18] {
+    for attrs in [0, 0x1, 0x2, 0x8, 0x9, 0x18, 0x40, 0x80_0008, 0x4000_0008] {
         let file = File::open(CDSP)?;
         let value = file.create_with(Create {
             filefd: -1,
@@ -815,7 +837,10 @@ fn attributes() -> Outcome {
         file.still_works()?;
     }
     let before = sim::counter("requests")?;
-    for attrs in [0x4, 0x400, 0xc, 0x408] {
+    let unknown = (24..32)
+        .filter(|&bit| bit != 30)
+        .map(|bit| 1 << bit | dsp::UNSIGNED);
+    for attrs in [0x4, 0x400, 0xc, 0x408].into_iter().chain(unknown) {
         let file = File::open(CDSP)?;
         let value = file.create_with(Create {
             filefd: -1,
