@@ -294,13 +294,18 @@ impl State<'_> {
         Ok(())
     }
 
+    /// Answers with the result in in[0], after the rest was echoed, so that outputs of
+    /// failing calls can be looked at.
     fn fail(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Outcome {
-        if req.sc != 0x0201_0000 {
+        if req.method() != 2 {
             return Outcome::Done(result::UNSUPPORTED);
         }
         let head = self.input(req, 0);
         let mut b = [0u8; 4];
-        match self.get(env, sid, &head, 0, &mut b) {
+        let read = self
+            .get(env, sid, &head, 0, &mut b)
+            .and_then(|()| self.echo_from(env, req, sid, 1));
+        match read {
             Ok(()) => Outcome::Done(u32_at(&b, 0)),
             Err(r) => Outcome::Done(r),
         }

@@ -201,7 +201,7 @@ impl State<'_> {
                 format_args!("signature of {sig_len} in {shell_len} bytes"),
             );
         }
-        self.read_all(env, sid, &shell)?;
+        self.read_shell(env, sid, &shell)?;
         let init = self.page_argument(env, req, sid, 3)?;
         if init.size == 0 {
             bad!(env, req, "no init memory");
@@ -220,14 +220,19 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Reads every byte of an argument, as a loader would.
-    fn read_all(&mut self, env: &mut impl Env, sid: u32, arg: &Arg) -> Result<(), u32> {
+    /// Reads every byte of the shell, as a loader would.
+    fn read_shell(&mut self, env: &mut impl Env, sid: u32, arg: &Arg) -> Result<(), u32> {
         let mut buf = [0u8; 512];
         let mut off = 0u64;
         while off < arg.len {
             let n = (arg.len - off).min(buf.len() as u64) as usize;
             if let Some(part) = buf.get_mut(..n) {
                 self.get(env, sid, arg, off, part)?;
+                let c = &mut self.t.core.counters;
+                c.shell_bytes = c.shell_bytes.wrapping_add(n as u64);
+                for b in part {
+                    c.shell_sum = c.shell_sum.wrapping_add(u64::from(*b));
+                }
             }
             off += n as u64;
         }

@@ -62,6 +62,10 @@ pub struct Counters {
     pub abandoned: u64,
     /// Out buffers that arrived with bytes other than zero.
     pub dirty_outputs: u64,
+    /// Bytes of shell files that were read.
+    pub shell_bytes: u64,
+    /// Sum of all those bytes, modulo 2^64.
+    pub shell_sum: u64,
     /// Deviations that only the in-tree driver is allowed.
     pub tolerated: u64,
 }
@@ -84,6 +88,8 @@ impl Counters {
         f("aborted", self.aborted);
         f("abandoned", self.abandoned);
         f("dirty_outputs", self.dirty_outputs);
+        f("shell_bytes", self.shell_bytes);
+        f("shell_sum", self.shell_sum);
         f("tolerated", self.tolerated);
     }
 
@@ -104,6 +110,8 @@ impl Counters {
         self.aborted = self.aborted.wrapping_add(o.aborted);
         self.abandoned = self.abandoned.wrapping_add(o.abandoned);
         self.dirty_outputs = self.dirty_outputs.wrapping_add(o.dirty_outputs);
+        self.shell_bytes = self.shell_bytes.wrapping_add(o.shell_bytes);
+        self.shell_sum = self.shell_sum.wrapping_add(o.shell_sum);
         self.tolerated = self.tolerated.wrapping_add(o.tolerated);
     }
 }
@@ -154,6 +162,8 @@ impl Core {
                 aborted: 0,
                 abandoned: 0,
                 dirty_outputs: 0,
+                shell_bytes: 0,
+                shell_sum: 0,
                 tolerated: 0,
             },
             next_handle: 0x100,

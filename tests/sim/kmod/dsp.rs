@@ -1,0 +1,628 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One simulated DSP: its firmware, its channel and the thread that works.
+//!
+//! Locks, in this order: `link` (who announces and removes), the driver core's device
+//! lock, `firmware` (all state of the model), then `queue`, the receiver's lock or a
+//! report's lock. Called by the transport, by the thread and by debugfs.
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    capture::Capture,
+    model::{
+        self,
+        env::Fault,
+        wire::{
+            self,
+            Request, //
+        },
+        Client,
+        Core,
+        Counters,
+        Env,
+        Handle,
+        Map,
+        Profile,
+        State,
+        Tables, //
+    },
+    report::{
+        Line,
+        Report, //
+    },
+    sys::{
+        dt::{
+            Node,
+            RootDevice, //
+        },
+        memory::Banks,
+        receiver::Receiver,
+        transport::{
+            ChannelDevice,
+            Link, //
+        },
+        worker::{
+            Work,
+            Worker, //
+        },
+    },
+};
+use core::fmt::{
+    self,
+    Write, //
+};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// Messages waiting for the thread at most.
+const QUEUE: usize = 512;
+/// Bytes kept of a message; more than a request so that too long ones are noticed.
+const MESSAGE: usize = 64;
+
+/// What all DSPs of the module share.
+#[pin_data]
+pub(crate) struct Shared {
+    /// What a correct driver does not do.
+    #[pin]
+    pub(crate) violations: Report,
+    /// Accesses that the SMMU stopped.
+    #[pin]
+    pub(crate) faults: Report,
+}
+
+impl Shared {
+    /// Nothing reported yet.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            violations <- Report::new(),
+            faults <- Report::new(),
+        }? Error)
+    }
+}
+
+/// The life of a channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No endpoint.
+    Closed,
+    /// The driver probes; messages wait.
+    Opening,
+    /// Normal work.
+    Open,
+    /// The driver is about to go; work happens inside its send only.
+    Closing,
+    /// The DSP died. Nothing is worked on or answered.
+    Dead,
+}
+
+/// Everything that belongs to the firmware.
+struct Firmware {
+    phase: Phase,
+    channel: Option<ChannelDevice>,
+    driver: Line,
+    core: Core,
+    clients: KVVec<Client>,
+    calls: KVVec<model::state::Call>,
+    handles: KVVec<Handle>,
+    maps: KVVec<Map>,
+    args: KVVec<model::args::Arg>,
+    order: KVVec<u16>,
+    capture: Option<Capture>,
+}
+
+impl Firmware {
+    fn new(sid_pos: u32, capture: bool) -> Result<Self> {
+        use model::state::{
+            Call,
+            CALLS,
+            CLIENTS,
+            HANDLES,
+            MAPS, //
+        };
+        Ok(Self {
+            phase: Phase::Closed,
+            channel: None,
+            driver: Line::EMPTY,
+            core: Core::new(sid_pos),
+            clients: KVVec::from_elem(Client::EMPTY, CLIENTS, GFP_KERNEL)?,
+            calls: KVVec::from_elem(Call::EMPTY, CALLS, GFP_KERNEL)?,
+            handles: KVVec::from_elem(Handle::EMPTY, HANDLES, GFP_KERNEL)?,
+            maps: KVVec::from_elem(Map::EMPTY, MAPS, GFP_KERNEL)?,
+            args: KVVec::from_elem(model::args::Arg::EMPTY, wire::MAX_ARGS, GFP_KERNEL)?,
+            order: KVVec::from_elem(0, wire::MAX_ARGS, GFP_KERNEL)?,
+            capture: if capture { Some(Capture::new()?) } else { None },
+        })
+    }
+
+    /// The model's state and, beside it, the captured messages.
+    fn parts(&mut self) -> (State<'_>, Option<&mut Capture>) {
+        let state = State::new(Tables {
+            core: &mut self.core,
+            clients: &mut self.clients,
+            calls: &mut self.calls,
+            handles: &mut self.handles,
+            maps: &mut self.maps,
+            args: &mut self.args,
+            order: &mut self.order,
+        });
+        (state, self.capture.as_mut())
+    }
+
+    fn state(&mut self) -> State<'_> {
+        self.parts().0
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Message {
+    bytes: [u8; MESSAGE],
+    len: usize,
+}
+
+/// Messages that the driver sent and nobody worked on yet.
+struct Queue {
+    open: bool,
+    /// Work inside send: asked for, or because the driver is going.
+    inline: bool,
+    closing: bool,
+    ring: KVVec<Message>,
+    head: usize,
+    len: usize,
+}
+
+impl Queue {
+    fn push(&mut self, bytes: &[u8]) -> Result {
+        if !self.open {
+            return Err(ECONNRESET);
+        }
+        if self.len >= self.ring.len() {
+            return Err(EAGAIN);
+        }
+        let at = (self.head + self.len)
+            .checked_rem(self.ring.len())
+            .unwrap_or(0);
+        let slot = self.ring.get_mut(at).ok_or(EAGAIN)?;
+        for (to, from) in slot.bytes.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        slot.len = bytes.len().min(MESSAGE);
+        self.len += 1;
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        if self.len == 0 {
+            return None;
+        }
+        let msg = self.ring.get(self.head).copied();
+        self.head = (self.head + 1).checked_rem(self.ring.len()).unwrap_or(0);
+        self.len -= 1;
+        msg
+    }
+}
+
+/// A simulated DSP.
+#[pin_data]
+pub(crate) struct Dsp {
+    shared: Arc<Shared>,
+    node: Node,
+    label: CString,
+    channel_name: CString,
+    start: Instant<Monotonic>,
+    #[pin]
+    link: Mutex<Option<Link>>,
+    parent: RootDevice,
+    #[pin]
+    firmware: Mutex<Firmware>,
+    #[pin]
+    queue: Mutex<Queue>,
+    #[pin]
+    receiver: Receiver,
+    #[pin]
+    worker: Worker,
+}
+
+/// Module parameters of a DSP.
+#[derive(Clone, Copy)]
+pub(crate) struct Options {
+    /// Work inside send instead of in the thread.
+    pub(crate) inline: bool,
+    /// Keep the last messages.
+    pub(crate) capture: bool,
+}
+
+impl Dsp {
+    /// A DSP for a device-tree node, not announced yet.
+    pub(crate) fn new(
+        node: &Node,
+        shared: Arc<Shared>,
+        module: &'static ThisModule,
+        options: Options,
+    ) -> Result<Arc<Self>> {
+        let label = node
+            .string(c"label", |s| CString::try_from(s))
+            .ok_or(EINVAL)??;
+        let channel_name = node
+            .string(c"qcom,glink-channels", |s| CString::try_from(s))
+            .ok_or(EINVAL)??;
+        let parent_name = CString::try_from_fmt(fmt!("qda-sim-{}", text(&label)))?;
+        let parent = RootDevice::new(&parent_name, module)?;
+        let sid_pos = if node.is_compatible(c"qcom,kaanapali-fastrpc") {
+            56
+        } else {
+            32
+        };
+        let empty = Message {
+            bytes: [0; MESSAGE],
+            len: 0,
+        };
+        let node = node.share();
+        let dsp = Arc::pin_init(
+            try_pin_init!(Self {
+                shared,
+                node,
+                label,
+                channel_name,
+                start: Instant::now(),
+                link <- new_mutex!(None),
+                parent,
+                firmware <- new_mutex!(Firmware::new(sid_pos, options.capture)?),
+                queue <- new_mutex!(Queue {
+                    open: false,
+                    inline: options.inline,
+                    closing: false,
+                    ring: KVVec::from_elem(empty, QUEUE, GFP_KERNEL)?,
+                    head: 0,
+                    len: 0,
+                }),
+                receiver <- Receiver::new(),
+                worker <- Worker::new(),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        Worker::start(&dsp, &dsp.label)?;
+        Ok(dsp)
+    }
+
+    /// Name of the DSP.
+    pub(crate) fn label(&self) -> &CStr {
+        &self.label
+    }
+
+    /// The path of the answers.
+    pub(crate) fn receiver(&self) -> &Receiver {
+        &self.receiver
+    }
+
+    /// Announces the channel.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when it is announced already.
+    pub(crate) fn announce(self: &Arc<Self>) -> Result {
+        let mut link = self.link.lock();
+        if link.is_some() {
+            return Err(EBUSY);
+        }
+        *link = Some(Link::announce(
+            self,
+            &self.node,
+            &self.parent,
+            &self.channel_name,
+        )?);
+        Ok(())
+    }
+
+    /// The DSP dies: from now on nothing is worked on or answered, and the channel goes.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` when it is not announced.
+    pub(crate) fn remove(&self) -> Result {
+        let mut link = self.link.lock();
+        let old = link.take().ok_or(ENODEV)?;
+        {
+            let mut fw = self.firmware.lock();
+            if fw.phase != Phase::Closed {
+                fw.phase = Phase::Dead;
+            }
+            let mut queue = self.queue.lock();
+            queue.open = false;
+            queue.len = 0;
+        }
+        self.receiver.clear();
+        drop(old);
+        Ok(())
+    }
+
+    /// Ends everything that runs. The channel's device may live on until its last user.
+    pub(crate) fn shutdown(&self) {
+        // Not announced is fine here.
+        let _ = self.remove();
+        self.worker.stop();
+    }
+
+    /// Switches between work inside send and work in the thread.
+    pub(crate) fn set_inline(&self, inline: bool) {
+        self.queue.lock().inline = inline;
+        self.worker.kick();
+    }
+
+    /// A driver creates the endpoint: a fresh firmware, messages wait until the channel is
+    /// announced. Called by the transport.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` when there is an endpoint already.
+    pub(crate) fn opened(&self, driver: &[u8], channel: ChannelDevice) -> Result {
+        let mut fw = self.firmware.lock();
+        if fw.phase != Phase::Closed {
+            return Err(EBUSY);
+        }
+        fw.phase = Phase::Opening;
+        fw.channel = Some(channel);
+        fw.driver = Line::EMPTY;
+        let name = core::str::from_utf8(driver).unwrap_or("?");
+        // Cannot fail: the line cuts off.
+        let _ = fw.driver.write_str(name);
+        let profile = if name == "qcom,fastrpc" {
+            Profile::Stock
+        } else {
+            Profile::Strict
+        };
+        fw.state().open(profile);
+        let mut queue = self.queue.lock();
+        queue.open = true;
+        queue.closing = false;
+        queue.len = 0;
+        Ok(())
+    }
+
+    /// The driver's probe is over. Called by the transport.
+    pub(crate) fn announced(&self) {
+        let mut fw = self.firmware.lock();
+        if fw.phase == Phase::Opening {
+            fw.phase = Phase::Open;
+        }
+        drop(fw);
+        self.worker.kick();
+    }
+
+    /// The driver's remove is about to start: works off what waits, then leaves the memory
+    /// alone but for what the driver still sends. Called by the transport.
+    pub(crate) fn closing(&self) {
+        let mut fw = self.firmware.lock();
+        while fw.phase == Phase::Open && self.step(&mut fw) {}
+        if fw.phase == Phase::Open {
+            fw.phase = Phase::Closing;
+        }
+        self.queue.lock().closing = true;
+    }
+
+    /// The endpoint is gone, or its driver failed to probe. Called by the transport.
+    pub(crate) fn closed(&self) {
+        let mut fw = self.firmware.lock();
+        fw.phase = Phase::Closed;
+        fw.channel = None;
+        fw.state().close();
+        let mut queue = self.queue.lock();
+        queue.open = false;
+        queue.len = 0;
+    }
+
+    /// The driver sends a message.
+    ///
+    /// # Errors
+    ///
+    /// `ECONNRESET` without channel, `EAGAIN` when too many messages wait.
+    pub(crate) fn send(&self, bytes: &[u8]) -> Result {
+        let (inline, closing) = {
+            let mut queue = self.queue.lock();
+            queue.push(bytes)?;
+            (queue.inline, queue.closing)
+        };
+        if inline || closing {
+            self.drain();
+        }
+        // The thread keeps the time of delayed calls in both modes.
+        if !closing {
+            self.worker.kick();
+        }
+        Ok(())
+    }
+
+    /// Works off the waiting messages.
+    fn drain(&self) {
+        loop {
+            let mut fw = self.firmware.lock();
+            if !matches!(fw.phase, Phase::Open | Phase::Closing) || !self.step(&mut fw) {
+                return;
+            }
+        }
+    }
+
+    /// Works on one message; `false` when none waits.
+    fn step(&self, fw: &mut Firmware) -> bool {
+        let Some(msg) = self.queue.lock().pop() else {
+            return false;
+        };
+        let bytes = msg.bytes.get(..msg.len).unwrap_or(&[]);
+        let Some(channel) = fw.channel.take() else {
+            return false;
+        };
+        {
+            let (mut state, capture) = fw.parts();
+            let mut env = World {
+                dsp: self,
+                banks: Banks::new(&channel),
+                capture,
+            };
+            env.capture(&state, bytes);
+            state.message(&mut env, bytes);
+        }
+        fw.channel = Some(channel);
+        true
+    }
+
+    /// Forgets counts and captured messages.
+    pub(crate) fn clear(&self) {
+        let mut fw = self.firmware.lock();
+        fw.core.counters = Counters::default();
+        if let Some(c) = &mut fw.capture {
+            c.clear();
+        }
+    }
+
+    /// Adds this DSP's counts to `sum`; returns live processes, parked and delayed calls.
+    pub(crate) fn count(&self, sum: &mut Counters) -> (usize, usize, usize) {
+        let mut fw = self.firmware.lock();
+        sum.add(&fw.core.counters);
+        let s = fw.state();
+        (s.live(), s.parked(), s.delayed())
+    }
+
+    /// Prints the captured messages.
+    pub(crate) fn show_capture(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fw = self.firmware.lock();
+        match &fw.capture {
+            Some(c) => c.show(f, fw.driver.as_str()),
+            None => Ok(()),
+        }
+    }
+
+    /// Prints the state of the channel.
+    pub(crate) fn show_state(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fw = self.firmware.lock();
+        let phase = match fw.phase {
+            Phase::Closed => "closed",
+            Phase::Opening => "opening",
+            Phase::Open => "open",
+            Phase::Closing => "closing",
+            Phase::Dead => "dead",
+        };
+        writeln!(f, "{} {}", phase, fw.driver.as_str())
+    }
+}
+
+/// A C string as text.
+pub(crate) fn text(s: &CStr) -> &str {
+    core::str::from_utf8(s.to_bytes()).unwrap_or("?")
+}
+
+impl Work for Dsp {
+    fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    fn work(&self) -> Option<u32> {
+        if !self.queue.lock().inline {
+            self.drain();
+        }
+        let mut fw = self.firmware.lock();
+        if fw.phase != Phase::Open {
+            return None;
+        }
+        let channel = fw.channel.take()?;
+        let next = {
+            let (mut state, capture) = fw.parts();
+            let mut env = World {
+                dsp: self,
+                banks: Banks::new(&channel),
+                capture,
+            };
+            let next = state.tick(&mut env);
+            next.map(|t| t.saturating_sub(env.now_ms()))
+        };
+        fw.channel = Some(channel);
+        next.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX))
+    }
+}
+
+/// The model's view of the kernel.
+struct World<'a> {
+    dsp: &'a Dsp,
+    banks: Banks<'a>,
+    capture: Option<&'a mut Capture>,
+}
+
+impl World<'_> {
+    /// Keeps a request and the begin of its message buffer.
+    fn capture(&mut self, state: &State<'_>, bytes: &[u8]) {
+        let Some(capture) = self.capture.as_mut() else {
+            return;
+        };
+        let place = Request::parse(bytes).map(|r| (r.size, state.split(r.addr)));
+        let banks = &mut self.banks;
+        capture.request(bytes, |buffer| {
+            let Some((size, (sid, iova))) = place else {
+                return 0;
+            };
+            let n = buffer.len().min(usize::try_from(size).unwrap_or(0));
+            match buffer.get_mut(..n).map(|b| banks.read(sid, iova, b)) {
+                Some(Ok(())) => n,
+                _ => 0,
+            }
+        });
+    }
+}
+
+impl Env for World<'_> {
+    fn bank_sessions(&mut self, sid: u32) -> Option<u32> {
+        self.banks.sessions(sid)
+    }
+
+    fn translate(&mut self, sid: u32, iova: u64) -> Option<u64> {
+        self.banks.translate(sid, iova)
+    }
+
+    fn read(&mut self, sid: u32, iova: u64, buf: &mut [u8]) -> Result<(), Fault> {
+        self.banks.read(sid, iova, buf)
+    }
+
+    fn write(&mut self, sid: u32, iova: u64, buf: &[u8]) -> Result<(), Fault> {
+        self.banks.write(sid, iova, buf)
+    }
+
+    fn answer(&mut self, ctx: u64, retval: u32) {
+        let response = wire::response(ctx, retval);
+        if let Some(c) = &mut self.capture {
+            c.response(&response);
+        }
+        if !self.dsp.receiver.push(response) {
+            pr_warn!("{}: answer lost\n", text(&self.dsp.label));
+        }
+    }
+
+    fn violation(&mut self, what: fmt::Arguments<'_>) {
+        let label = text(&self.dsp.label);
+        self.dsp
+            .shared
+            .violations
+            .add(format_args!("{label}: {what}"));
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let label = text(&self.dsp.label);
+        let kind = if fault.write { "write" } else { "read" };
+        self.dsp.shared.faults.add(format_args!(
+            "{label}: {kind} bank {} address {:#x}",
+            fault.sid, fault.iova
+        ));
+    }
+
+    fn now_ms(&mut self) -> u64 {
+        u64::try_from(self.dsp.start.elapsed().as_millis()).unwrap_or(0)
+    }
+}
