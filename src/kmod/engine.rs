@@ -55,3 +55,9 @@ pub(crate) use self::{
     dsp::Dsp,
     error::CallError, //
 };
+
+// What front ends need of the protocol: the words that describe a call.
+pub(crate) use crate::proto::scalars::{
+    ArgClass,
+    Scalars, //
+};

@@ -25,6 +25,7 @@ void qda_helper_reinit_completion(struct completion *x)
 
 void qda_helper_ept_set_priv(struct rpmsg_endpoint *ept, void *priv)
 {
+	/* What priv points to must be visible to a packet that sees priv. */
 	smp_store_release(&ept->priv, priv);
 }
 

@@ -19,17 +19,15 @@ use crate::{
     engine::{
         call::MAX_INLINE,
         policy::Trust,
+        ArgClass,
         Argument,
         CallError,
         CallRequest,
         Client,
         Dsp,
+        Scalars,
         SessionSpec,
         Shell, //
-    },
-    proto::scalars::{
-        ArgClass,
-        Scalars, //
     },
     sys::{
         drm::{
