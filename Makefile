@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The commands of the project. Kbuild describes the module itself; the work is done by scripts/.
+# Everything slow is kept in $XDG_CACHE_HOME/qda (~/.cache/qda), everything else is made below build/.
+
+INPUT ?= tests/data/numbers.txt
+export KERNEL_DEBS DEBIAN_MIRROR VERBOSE TIMEOUT
+export QDA_TARGET = $(MAKECMDGOALS)
+
+.PHONY: help run test check modules shell fmt refresh clean
+
+help:
+	@echo 'make run [INPUT=file]    let a simulated DSP sum the integers of a file (one per line) and find'
+	@echo '                         their maximum, on the stock kernel in a virtual machine'
+	@echo 'make test                everything that proves the tree; ends with "N passed, N failed, N skipped"'
+	@echo 'make check               the part of it that needs no guest and takes seconds'
+	@echo 'make shell               an interactive guest with the modules and programs'
+	@echo 'make modules             qda.ko and the simulator for the stock kernel, below build/'
+	@echo 'make modules KDIR=dir    qda.ko for your own kernel (its build folder), with your own tools'
+	@echo 'make fmt                 format all Rust code'
+	@echo 'make refresh             look for a newer patch level of the stock kernel next time'
+	@echo 'make clean               remove build/ (the cache stays)'
+	@echo
+	@echo 'VERBOSE=1 shows the kernel messages of the guest. KERNEL_DEBS=folder takes the kernel packages from a'
+	@echo 'folder, DEBIAN_MIRROR=address overrides the mirror of apt. run, test, check and shell need root rights.'
+
+run:
+	@scripts/run "$(INPUT)"
+
+test:
+	@scripts/test
+
+check:
+	@scripts/test --host
+
+modules:
+	@scripts/modules $(if $(KDIR),--kdir "$(KDIR)")
+
+shell:
+	@scripts/all && scripts/vm shell
+
+fmt:
+	@scripts/fmt
+
+refresh:
+	@scripts/kernel refresh
+
+clean:
+	@rm -rf build
