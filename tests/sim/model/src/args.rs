@@ -131,6 +131,9 @@ impl State<'_> {
         pinned: &Pinned,
         what: &str,
     ) -> bool {
+        if pinned.size == 0 {
+            return true;
+        }
         match Self::pin(env, sid, pinned.iova, pinned.size) {
             Ok(now) if now == *pinned => true,
             Ok(_) => {
