@@ -13,6 +13,9 @@ build=${QDA_BUILD:-$top/build}
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/qda
 # Lines of the form "# scripts/name ..." at the head of a script are its --help text.
 self=$0
+# The stock kernel's exported Rust symbols carry a hash of this compiler's version: no other one will do.
+# shellcheck disable=SC2034
+rustc_version=1.85.1
 
 say() { printf '%s\n' "$*" >&2; }
 die() { printf '%s: %s\n' "$(basename "$self")" "$*" >&2; exit 1; }
