@@ -25,8 +25,14 @@ fn good(r: &mut Rig, h: u32) -> Msg {
     r.build(1, 1, 1, h, 2, &args)
 }
 
-/// Sends a spoiled message; it must be noticed, and answered unless `silent`.
-fn spoiled(what: &str, profile: Profile, silent: bool, spoil: impl FnOnce(&mut Rig, &mut Msg)) {
+/// Sends a spoiled message; the violation must say `text`; answered unless `silent`.
+fn spoiled(
+    what: &str,
+    text: &str,
+    profile: Profile,
+    silent: bool,
+    spoil: impl FnOnce(&mut Rig, &mut Msg),
+) {
     let (mut r, h) = rig(profile);
     let m = good(&mut r, h);
     assert_eq!(r.call(&m), 0);
@@ -35,7 +41,11 @@ fn spoiled(what: &str, profile: Profile, silent: bool, spoil: impl FnOnce(&mut R
     spoil(&mut r, &mut m);
     let before = r.w.answers.len();
     r.send(&m);
-    assert!(!r.w.violations.is_empty(), "{what} was not noticed");
+    assert!(
+        r.w.violations.iter().any(|v| v.contains(text)),
+        "{what} was not noticed: {:?}",
+        r.w.violations
+    );
     assert_eq!(r.w.answers.len() == before, silent, "{what}");
 }
 
@@ -43,26 +53,54 @@ fn spoiled(what: &str, profile: Profile, silent: bool, spoil: impl FnOnce(&mut R
 fn request_words() {
     let p = Profile::Strict;
     for bit in 4..8 {
-        spoiled("reserved bit", p, false, |_, m| m.ctx |= 1 << bit);
+        spoiled("reserved bit", "reserved bits", p, false, |_, m| {
+            m.ctx |= 1 << bit
+        });
     }
-    spoiled("unknown PD", p, false, |_, m| m.ctx |= 3);
-    spoiled("other PD", p, false, |_, m| m.ctx &= !1);
-    spoiled("index 0", p, true, |_, m| m.ctx &= !0xFF00);
-    spoiled("sequence 0", p, false, |_, m| m.ctx &= 0xFFFF);
-    spoiled("sequence again", p, false, |_, m| {
+    spoiled("unknown PD", "unknown PD", p, false, |_, m| m.ctx |= 3);
+    spoiled("other PD", "sends PD", p, false, |_, m| m.ctx &= !1);
+    spoiled("index 0", "slot index", p, true, |_, m| m.ctx &= !0xFF00);
+    spoiled("sequence 0", "sequence number 0", p, false, |_, m| {
+        m.ctx &= 0xFFFF
+    });
+    spoiled("sequence again", "used twice", p, false, |_, m| {
         m.ctx = m.ctx & 0xFFFF | 1 << 16;
     });
-    spoiled("attribute bits", p, false, |_, m| m.sc |= 1 << 29);
-    spoiled("unknown client", p, false, |_, m| m.client = 2);
-    spoiled("client 0", p, false, |_, m| m.client = 0);
-    spoiled("size 0", p, false, |_, m| m.size = 0);
-    spoiled("odd size", p, false, |_, m| m.size = 4000);
-    spoiled("unmapped tail", p, false, |_, m| m.size += 4096);
-    spoiled("unknown bank", p, false, |_, m| m.addr += 8 << 32);
-    spoiled("other bank", p, false, |_, m| m.addr += 1 << 32);
-    spoiled("no SID", p, false, |_, m| m.addr &= 0xFFFF_FFFF);
-    spoiled("address inside a page", p, false, |_, m| m.addr += 128);
-    spoiled("kernel handle", p, false, |_, m| m.handle = 1);
+    spoiled("attribute bits", "attribute bits", p, false, |_, m| {
+        m.sc |= 1 << 29
+    });
+    spoiled("unknown client", "is unknown", p, false, |_, m| {
+        m.client = 2
+    });
+    spoiled("client 0", "is unknown", p, false, |_, m| m.client = 0);
+    spoiled("size 0", "message size", p, false, |_, m| m.size = 0);
+    spoiled("odd size", "message size", p, false, |_, m| m.size = 4000);
+    spoiled("unmapped tail", "message page", p, false, |_, m| {
+        m.size += 4096
+    });
+    spoiled("unknown bank", "no context bank", p, false, |_, m| {
+        m.addr += 8 << 32
+    });
+    spoiled("other bank", "uses bank 2", p, false, |_, m| {
+        m.addr += 1 << 32
+    });
+    spoiled("no SID", "no context bank", p, false, |_, m| {
+        m.addr &= 0xFFFF_FFFF
+    });
+    spoiled(
+        "address inside a page",
+        "message address",
+        p,
+        false,
+        |_, m| m.addr += 128,
+    );
+    spoiled(
+        "kernel handle",
+        "kernel call with a client id",
+        p,
+        false,
+        |_, m| m.handle = 1,
+    );
 }
 
 #[test]
@@ -98,46 +136,116 @@ fn lists_and_padding() {
     let p = Profile::Strict;
     // Four arguments: lists at 0, 64, 96; fd list 160, CRC 288, poll 544, end 548.
     for off in [160, 287, 288, 543, 544, 547, 548, 639] {
-        spoiled("metadata tail", p, false, |_, m| m.put(off, &[1]));
+        spoiled(
+            "metadata tail",
+            "before argument 0 is not zero",
+            p,
+            false,
+            |_, m| m.put(off, &[1]),
+        );
     }
-    spoiled("padding between arguments", p, false, |_, m| {
-        let end = m.data[0].0 + m.data[0].1;
-        m.put(end, &[1]);
+    spoiled(
+        "padding between arguments",
+        "before argument 2 is not zero",
+        p,
+        false,
+        |_, m| {
+            let end = m.data[0].0 + m.data[0].1;
+            m.put(end, &[1]);
+        },
+    );
+    spoiled(
+        "rest of the page",
+        "after the last argument",
+        p,
+        false,
+        |_, m| m.put(4095, &[1]),
+    );
+    spoiled("list count", "list entry", p, false, |_, m| m.put(64, &[2]));
+    spoiled("list index", "list entry", p, false, |_, m| m.put(68, &[1]));
+    spoiled(
+        "count of an empty argument",
+        "list entry",
+        p,
+        false,
+        |_, m| m.put(72, &[1]),
+    );
+    spoiled(
+        "pv of an empty argument",
+        "empty argument",
+        p,
+        false,
+        |_, m| m.put(16, &[1]),
+    );
+    spoiled(
+        "page of an empty argument",
+        "empty argument",
+        p,
+        false,
+        |_, m| m.put(112 + 1, &[16]),
+    );
+    spoiled("unaligned page", "has page entry", p, false, |_, m| {
+        m.put(96, &[1])
     });
-    spoiled("rest of the page", p, false, |_, m| m.put(4095, &[1]));
-    spoiled("list count", p, false, |_, m| m.put(64, &[2]));
-    spoiled("list index", p, false, |_, m| m.put(68, &[1]));
-    spoiled("count of an empty argument", p, false, |_, m| {
-        m.put(72, &[1])
+    spoiled("page size", "bytes of pages", p, false, |_, m| {
+        m.put(96 + 8 + 1, &[32])
     });
-    spoiled("pv of an empty argument", p, false, |_, m| m.put(16, &[1]));
-    spoiled("page of an empty argument", p, false, |_, m| {
-        m.put(112 + 1, &[16])
+    spoiled("page of bank 2", "has page entry", p, false, |_, m| {
+        m.put(96 + 4, &[2])
     });
-    spoiled("unaligned page", p, false, |_, m| m.put(96, &[1]));
-    spoiled("page size", p, false, |_, m| m.put(96 + 8 + 1, &[32]));
-    spoiled("page of bank 2", p, false, |_, m| m.put(96 + 4, &[2]));
-    spoiled("page without SID", p, false, |_, m| m.put(96 + 4, &[0]));
-    spoiled("unmapped page", p, false, |_, m| m.put(96 + 3, &[0xF0]));
-    spoiled("into the metadata", p, false, |_, m| m.put(0, &[0, 0]));
-    spoiled("not aligned to 128", p, false, |_, m| m.put(0, &[0x84]));
-    spoiled("behind the buffer", p, false, |_, m| {
-        m.put(0, &[0xF0, 0x0F])
+    spoiled("page without SID", "has page entry", p, false, |_, m| {
+        m.put(96 + 4, &[0])
     });
+    spoiled("unmapped page", "page 0xf", p, false, |_, m| {
+        m.put(96 + 3, &[0xF0])
+    });
+    spoiled(
+        "into the metadata",
+        "overlaps the metadata",
+        p,
+        false,
+        |_, m| m.put(0, &[0, 0]),
+    );
+    spoiled(
+        "not aligned to 128",
+        "not aligned to 128",
+        p,
+        false,
+        |_, m| m.put(0, &[0x84]),
+    );
+    spoiled(
+        "behind the buffer",
+        "leaves the message buffer",
+        p,
+        false,
+        |_, m| m.put(0, &[0xF0, 0x0F]),
+    );
 }
 
 #[test]
 fn overlapping_arguments() {
-    spoiled("overlap", Profile::Strict, false, |_, m| {
-        let pv: Vec<u8> = m.buffer[..8].to_vec();
-        m.put(32, &pv);
-    });
+    spoiled(
+        "overlap",
+        "overlaps another",
+        Profile::Strict,
+        false,
+        |_, m| {
+            let pv: Vec<u8> = m.buffer[..8].to_vec();
+            m.put(32, &pv);
+        },
+    );
 }
 
 #[test]
 fn kernel_addresses_per_driver() {
     let spoil = |m: &mut Msg| m.put(4, &[0, 0x80, 0xFF, 0xFF]);
-    spoiled("kernel address", Profile::Strict, false, |_, m| spoil(m));
+    spoiled(
+        "kernel address",
+        "kernel address",
+        Profile::Strict,
+        false,
+        |_, m| spoil(m),
+    );
     let (mut r, h) = rig(Profile::Stock);
     let mut m = good(&mut r, h);
     spoil(&mut m);
