@@ -7,6 +7,7 @@
 
 mod decode;
 mod encode;
+mod golden;
 mod oracle;
 mod plan;
 mod response;
