@@ -10,23 +10,22 @@
 
 use crate::{
     capture::Capture,
+    firmware::{
+        Firmware,
+        Phase, //
+    },
     model::{
-        self,
         env::Fault,
         wire::{
             self,
             Request, //
         },
-        Client,
-        Core,
         Counters,
         Env,
-        Handle,
-        Map,
         Profile,
-        State,
-        Tables, //
+        State, //
     },
+    queue::Queue,
     report::{
         Line,
         Report, //
@@ -66,11 +65,6 @@ use kernel::{
     },
 };
 
-/// Messages waiting for the thread at most.
-const QUEUE: usize = 512;
-/// Bytes kept of a message; more than a request so that too long ones are noticed.
-const MESSAGE: usize = 64;
-
 /// What all DSPs of the module share.
 #[pin_data]
 pub(crate) struct Shared {
@@ -89,127 +83,6 @@ impl Shared {
             violations <- Report::new(),
             faults <- Report::new(),
         }? Error)
-    }
-}
-
-/// The life of a channel.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// No endpoint.
-    Closed,
-    /// The driver probes; messages wait.
-    Opening,
-    /// Normal work.
-    Open,
-    /// The driver is about to go; work happens inside its send only.
-    Closing,
-    /// The DSP died. Nothing is worked on or answered.
-    Dead,
-}
-
-/// Everything that belongs to the firmware.
-struct Firmware {
-    phase: Phase,
-    channel: Option<ChannelDevice>,
-    driver: Line,
-    core: Core,
-    clients: KVVec<Client>,
-    calls: KVVec<model::state::Call>,
-    handles: KVVec<Handle>,
-    maps: KVVec<Map>,
-    args: KVVec<model::args::Arg>,
-    order: KVVec<u16>,
-    capture: Option<Capture>,
-}
-
-impl Firmware {
-    fn new(sid_pos: u32, capture: bool) -> Result<Self> {
-        use model::state::{
-            Call,
-            CALLS,
-            CLIENTS,
-            HANDLES,
-            MAPS, //
-        };
-        Ok(Self {
-            phase: Phase::Closed,
-            channel: None,
-            driver: Line::EMPTY,
-            core: Core::new(sid_pos),
-            clients: KVVec::from_elem(Client::EMPTY, CLIENTS, GFP_KERNEL)?,
-            calls: KVVec::from_elem(Call::EMPTY, CALLS, GFP_KERNEL)?,
-            handles: KVVec::from_elem(Handle::EMPTY, HANDLES, GFP_KERNEL)?,
-            maps: KVVec::from_elem(Map::EMPTY, MAPS, GFP_KERNEL)?,
-            args: KVVec::from_elem(model::args::Arg::EMPTY, wire::MAX_ARGS, GFP_KERNEL)?,
-            order: KVVec::from_elem(0, wire::MAX_ARGS, GFP_KERNEL)?,
-            capture: if capture { Some(Capture::new()?) } else { None },
-        })
-    }
-
-    /// The model's state and, beside it, the captured messages.
-    fn parts(&mut self) -> (State<'_>, Option<&mut Capture>) {
-        let state = State::new(Tables {
-            core: &mut self.core,
-            clients: &mut self.clients,
-            calls: &mut self.calls,
-            handles: &mut self.handles,
-            maps: &mut self.maps,
-            args: &mut self.args,
-            order: &mut self.order,
-        });
-        (state, self.capture.as_mut())
-    }
-
-    fn state(&mut self) -> State<'_> {
-        self.parts().0
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Message {
-    bytes: [u8; MESSAGE],
-    len: usize,
-}
-
-/// Messages that the driver sent and nobody worked on yet.
-struct Queue {
-    open: bool,
-    /// Work inside send: asked for, or because the driver is going.
-    inline: bool,
-    closing: bool,
-    ring: KVVec<Message>,
-    head: usize,
-    len: usize,
-}
-
-impl Queue {
-    fn push(&mut self, bytes: &[u8]) -> Result {
-        if !self.open {
-            return Err(ECONNRESET);
-        }
-        if self.len >= self.ring.len() {
-            return Err(EAGAIN);
-        }
-        let at = (self.head + self.len)
-            .checked_rem(self.ring.len())
-            .unwrap_or(0);
-        let slot = self.ring.get_mut(at).ok_or(EAGAIN)?;
-        for (to, from) in slot.bytes.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        slot.len = bytes.len().min(MESSAGE);
-        self.len += 1;
-        Ok(())
-    }
-
-    fn pop(&mut self) -> Option<Message> {
-        if self.len == 0 {
-            return None;
-        }
-        let msg = self.ring.get(self.head).copied();
-        self.head = (self.head + 1).checked_rem(self.ring.len()).unwrap_or(0);
-        self.len -= 1;
-        msg
     }
 }
 
@@ -264,10 +137,6 @@ impl Dsp {
         } else {
             32
         };
-        let empty = Message {
-            bytes: [0; MESSAGE],
-            len: 0,
-        };
         let node = node.share();
         let dsp = Arc::pin_init(
             try_pin_init!(Self {
@@ -279,14 +148,7 @@ impl Dsp {
                 link <- new_mutex!(None),
                 parent,
                 firmware <- new_mutex!(Firmware::new(sid_pos, options.capture)?),
-                queue <- new_mutex!(Queue {
-                    open: false,
-                    inline: options.inline,
-                    closing: false,
-                    ring: KVVec::from_elem(empty, QUEUE, GFP_KERNEL)?,
-                    head: 0,
-                    len: 0,
-                }),
+                queue <- new_mutex!(Queue::new(options.inline)?),
                 receiver <- Receiver::new(),
                 worker <- Worker::new(),
             }? Error),
@@ -338,9 +200,7 @@ impl Dsp {
             if fw.phase != Phase::Closed {
                 fw.phase = Phase::Dead;
             }
-            let mut queue = self.queue.lock();
-            queue.open = false;
-            queue.len = 0;
+            self.queue.lock().stop();
         }
         self.receiver.clear();
         drop(old);
@@ -383,10 +243,7 @@ impl Dsp {
             Profile::Strict
         };
         fw.state().open(profile);
-        let mut queue = self.queue.lock();
-        queue.open = true;
-        queue.closing = false;
-        queue.len = 0;
+        self.queue.lock().start();
         Ok(())
     }
 
@@ -417,9 +274,7 @@ impl Dsp {
         fw.phase = Phase::Closed;
         fw.channel = None;
         fw.state().close();
-        let mut queue = self.queue.lock();
-        queue.open = false;
-        queue.len = 0;
+        self.queue.lock().stop();
     }
 
     /// The driver sends a message.
@@ -458,7 +313,7 @@ impl Dsp {
         let Some(msg) = self.queue.lock().pop() else {
             return false;
         };
-        let bytes = msg.bytes.get(..msg.len).unwrap_or(&[]);
+        let bytes = msg.as_bytes();
         let Some(channel) = fw.channel.take() else {
             return false;
         };

@@ -9,7 +9,9 @@
 //! Map of the modules:
 //!
 //! * `model`: what the firmware does; pure code, also a cargo crate with host tests
-//! * [`dsp`]: one DSP: firmware state, message queue, life of its channel
+//! * [`dsp`]: one DSP: its locks, its work and the life of its channel
+//! * [`firmware`]: the state of its firmware
+//! * [`queue`]: messages that wait
 //! * [`capture`]: the last messages, for golden vectors
 //! * [`report`]: violations and SMMU faults
 //! * [`debug`]: the debugfs interface
@@ -23,8 +25,10 @@ use kernel::{
 mod capture;
 mod debug;
 mod dsp;
+mod firmware;
 #[path = "../model/src/lib.rs"]
 mod model;
+mod queue;
 mod report;
 mod sys;
 
