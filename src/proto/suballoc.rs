@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn a_dropped_block_stays_taken() {
         let mut chunk = chunk();
-        drop(chunk.alloc(GRANULE));
+        let _ = chunk.alloc(GRANULE);
         assert!(!chunk.is_empty());
         let rest = chunk.alloc(CHUNK - GRANULE).unwrap();
         assert_eq!(rest.offset(), GRANULE);

@@ -56,7 +56,7 @@ fn marker_is_found_before_anything_else() {
     let own = Notification::new(1, 1);
     assert_eq!(Response::parse(own.as_bytes()), Err(Reject::Notification));
     // The marker is all 64 bits.
-    let bytes = message(PD_NOTIFICATION | 1 << 32, [0; 6]);
+    let bytes = message(PD_NOTIFICATION | (1 << 32), [0; 6]);
     assert!(Response::parse(&bytes).is_ok());
 }
 

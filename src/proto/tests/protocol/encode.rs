@@ -112,7 +112,9 @@ fn apply(args: &mut Vec<OArg>, change: &Change) {
     match *change {
         Change::Append(arg) => args.push(arg),
         _ if len == 0 => {}
-        Change::Drop => drop(args.pop()),
+        Change::Drop => {
+            args.pop();
+        }
         Change::Longer(index) => match &mut args[index % len] {
             OArg::Inline(len) | OArg::Fd(_, _, len) => *len += 1,
             OArg::Handle(_, _, len, None) => *len = len.wrapping_add(1),

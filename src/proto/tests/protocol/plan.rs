@@ -89,7 +89,7 @@ proptest! {
         let scalars = Scalars::new(raw);
         prop_assert_eq!(scalars.raw(), raw);
         prop_assert_eq!(u32::from(scalars.attributes()), raw >> 29);
-        prop_assert_eq!(u32::from(scalars.method()), raw >> 24 & 31);
+        prop_assert_eq!(u32::from(scalars.method()), (raw >> 24) & 31);
         prop_assert_eq!(scalars.total(), oracle::counts(raw).iter().sum::<usize>());
     }
 

@@ -175,7 +175,10 @@ fn step_call(
     match *op {
         Op::Send(_) => {
             let expected = match (state, dead) {
-                (State::Prepared, false) => Ok(set(State::Sent)),
+                (State::Prepared, false) => {
+                    set(State::Sent);
+                    Ok(())
+                }
                 (State::Prepared, true) => {
                     set(State::Ended);
                     Err(SendError::Dead)

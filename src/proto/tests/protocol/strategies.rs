@@ -151,7 +151,7 @@ fn wild_arg() -> impl Strategy<Value = OArg> {
 pub fn wild_call() -> impl Strategy<Value = Call> {
     (0_u32..3, 0_u32..3, 0_u32..2, 0_u32..2, -1_isize..=1).prop_flat_map(
         |(in_bufs, out_bufs, in_handles, out_handles, error)| {
-            let sc = in_bufs << 16 | out_bufs << 8 | in_handles << 4 | out_handles;
+            let sc = (in_bufs << 16) | (out_bufs << 8) | (in_handles << 4) | out_handles;
             let buffers = (in_bufs + out_bufs) as usize;
             let handles = (in_handles + out_handles) as usize;
             // Mostly the right number of arguments in the right positions.
