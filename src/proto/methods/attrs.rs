@@ -42,7 +42,7 @@ pub enum AttrsError {
 ///
 /// # Invariants
 ///
-/// Contains only bits of [`KNOWN`] that are not in [`REFUSED`].
+/// Contains only bits of `KNOWN` that are not in `REFUSED`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ProcessAttrs(u32);
 
