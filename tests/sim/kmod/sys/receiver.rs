@@ -3,12 +3,13 @@
 //! The receive path towards the driver: answers leave from hard interrupt context, under
 //! a spinlock with interrupts off, as GLINK delivers them.
 //!
-//! Owns the driver's callback and the answers under way. One lock, taken in interrupt
+//! Owns the connection to the driver and the answers under way. One lock, taken in interrupt
 //! context and by everybody who pushes an answer; it is held across the callback, so that
 //! [`Receiver::close`] returns only when no callback runs and none will. Called by
 //! `dsp.rs` and `transport.rs`.
 
 use super::bindings;
+use core::ptr;
 use kernel::{
     container_of,
     ffi::{
@@ -27,24 +28,48 @@ const DEPTH: usize = 512;
 /// Bytes of a response message.
 const LEN: usize = 16;
 
-/// The driver's receive callback with its arguments.
-pub(crate) struct Callback {
-    /// The function.
-    pub(crate) func: bindings::rpmsg_rx_cb_t,
-    /// The channel's device.
-    pub(crate) rpdev: *mut bindings::rpmsg_device,
-    /// The driver's private pointer at the time of endpoint creation.
-    pub(crate) private: *mut c_void,
-    /// Address of the sender.
-    pub(crate) addr: u32,
+/// The endpoint whose callback takes the answers.
+///
+/// # Invariants
+///
+/// The endpoint is initialised and stays valid until [`Receiver::close`].
+pub(crate) struct Endpoint(*mut bindings::rpmsg_endpoint);
+
+// SAFETY: The transport keeps the endpoint valid, whatever CPU uses it.
+unsafe impl Send for Endpoint {}
+
+impl Endpoint {
+    /// # Safety
+    ///
+    /// The endpoint is initialised and stays valid until [`Receiver::close`].
+    pub(crate) unsafe fn new(ept: *mut bindings::rpmsg_endpoint) -> Self {
+        // INVARIANT: By the function's contract.
+        Self(ept)
+    }
+
+    /// Hands one message to the driver.
+    fn deliver(&self, msg: &mut [u8; LEN]) {
+        // SAFETY: Valid by the type invariant. The driver may set `priv` after the endpoint
+        // was made, on another CPU, so it is read for every message, as real transports do.
+        let (func, rpdev, private, addr) = unsafe {
+            (
+                (*self.0).cb,
+                (*self.0).rpdev,
+                ptr::read_volatile(ptr::addr_of!((*self.0).priv_)),
+                (*self.0).addr,
+            )
+        };
+        if let Some(func) = func {
+            let data = msg.as_mut_ptr().cast::<c_void>();
+            // SAFETY: The rpmsg core keeps callback and device valid until the endpoint is
+            // destroyed; the message is valid for the call.
+            unsafe { func(rpdev, data, LEN as c_int, private, addr) };
+        }
+    }
 }
 
-// SAFETY: The pointers belong to the rpmsg core, which keeps them valid until the endpoint
-// is destroyed, whatever CPU uses them.
-unsafe impl Send for Callback {}
-
 struct Inner {
-    callback: Option<Callback>,
+    endpoint: Option<Endpoint>,
     ring: KVVec<[u8; LEN]>,
     head: usize,
     len: usize,
@@ -95,7 +120,7 @@ impl Receiver {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             inner <- new_spinlock_irq!(Inner {
-                callback: None,
+                endpoint: None,
                 ring: KVVec::from_elem([0; LEN], DEPTH, GFP_KERNEL)?,
                 head: 0,
                 len: 0,
@@ -107,17 +132,17 @@ impl Receiver {
         }? Error)
     }
 
-    /// Connects the driver's callback.
-    pub(crate) fn open(&self, callback: Callback) {
+    /// Connects the driver.
+    pub(crate) fn open(&self, endpoint: Endpoint) {
         let mut inner = self.inner.lock();
         inner.len = 0;
-        inner.callback = Some(callback);
+        inner.endpoint = Some(endpoint);
     }
 
     /// Disconnects the driver. When it returns no callback runs and none will.
     pub(crate) fn close(&self) {
         let mut inner = self.inner.lock();
-        inner.callback = None;
+        inner.endpoint = None;
         inner.len = 0;
     }
 
@@ -154,21 +179,8 @@ unsafe extern "C" fn deliver(work: *mut bindings::irq_work) {
     let rx = unsafe { &*container_of!(work, Receiver, work) };
     let mut inner = rx.inner.lock();
     while let Some(mut msg) = inner.pop() {
-        let Some(cb) = &inner.callback else {
-            continue;
-        };
-        if let Some(func) = cb.func {
-            // SAFETY: The rpmsg core keeps callback and device valid until the endpoint is
-            // destroyed, and `close` removes the callback under the lock that we hold.
-            unsafe {
-                func(
-                    cb.rpdev,
-                    msg.as_mut_ptr().cast::<c_void>(),
-                    LEN as c_int,
-                    cb.private,
-                    cb.addr,
-                )
-            };
+        if let Some(ept) = &inner.endpoint {
+            ept.deliver(&mut msg);
         }
     }
 }

@@ -25,7 +25,7 @@ use super::dt::{
     Node,
     RootDevice, //
 };
-use super::receiver::Callback;
+use super::receiver::Endpoint;
 use crate::dsp::Dsp;
 use core::{
     ptr,
@@ -227,12 +227,8 @@ unsafe extern "C" fn create_ept(
         bindings::qda_sim_init_ept(ept, rpdev, cb, private, 0x400, &ENDPOINT_OPS);
         ept
     };
-    dsp.receiver().open(Callback {
-        func: cb,
-        rpdev,
-        private,
-        addr: 0x400,
-    });
+    // SAFETY: The endpoint was initialised, and `destroy_ept` closes the receiver.
+    dsp.receiver().open(unsafe { Endpoint::new(ept) });
     ept
 }
 
