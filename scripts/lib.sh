@@ -89,6 +89,15 @@ logged() {
 # hash_of: the short name of what comes on standard input.
 hash_of() { sha256sum | cut -c1-12; }
 
+# take_lock FILE: hold FILE's lock until this process ends.
+take_lock() {
+	exec 9>"$1"
+	if ! flock --nonblock 9; then
+		say "==> waiting for another process that holds $1"
+		flock 9
+	fi
+}
+
 # cache_entry DIR MAKER ARGS...: make the folder DIR once. MAKER is called with a temporary folder beside DIR, which becomes DIR only
 # when MAKER succeeds. Runs in a subshell so that its traps are its own; a lock keeps other processes out.
 cache_entry() (
@@ -96,11 +105,7 @@ cache_entry() (
 	shift 2
 	[ ! -d "$entry" ] || { touch -c "$entry.lock"; exit 0; }
 	mkdir -p "$(dirname "$entry")"
-	exec 9>"$entry.lock"
-	if ! flock --nonblock 9; then
-		say "==> waiting for another process that makes $entry"
-		flock 9
-	fi
+	take_lock "$entry.lock"
 	[ ! -d "$entry" ] || exit 0
 	# Whoever holds the lock owns all the temporary folders: they are what a killed process left.
 	rm -rf --one-file-system "$entry".tmp.*
