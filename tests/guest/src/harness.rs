@@ -36,6 +36,9 @@ use crate::checks::Baseline;
 /// Exit status of a case's process that could not be run here.
 const SKIPPED: u8 = 4;
 
+/// Characters of a line of output that are kept.
+const LINE: usize = 400;
+
 /// Why a case did not pass.
 #[derive(Debug)]
 pub enum Fail {
@@ -321,7 +324,10 @@ fn run_one(name: &str, case: &Case) -> Result<(Vec<String>, Vec<String>), Fail> 
     let mut complaints = Vec::new();
     let mut notes = Vec::new();
     let mut faults = 0;
-    for line in finished.lines {
+    for mut line in finished.lines {
+        if let Some((end, _)) = line.char_indices().nth(LINE) {
+            line.truncate(end);
+        }
         match line.strip_prefix("@faults ") {
             Some(number) => faults += number.trim().parse::<u64>().unwrap_or(0),
             None => notes.push(line),

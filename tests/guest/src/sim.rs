@@ -156,10 +156,9 @@ pub fn last_request(label: &str) -> Result<Request, Fail> {
     let text = read(&format!("{label}/capture"))?;
     text.lines()
         .rev()
-        // "request LENGTH HEX"
-        .filter_map(|line| line.strip_prefix("request ")?.split_whitespace().nth(1))
+        .filter_map(|line| line.strip_prefix("request "))
         .find_map(Request::parse)
-        .ok_or_else(|| format!("{label}/capture holds no request: {text:?}").into())
+        .ok_or_else(|| format!("{label}/capture holds no request").into())
 }
 
 #[cfg(test)]
