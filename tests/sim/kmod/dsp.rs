@@ -217,7 +217,8 @@ impl Dsp {
     /// Switches between work inside send and work in the thread.
     pub(crate) fn set_inline(&self, inline: bool) {
         self.queue.lock().inline = inline;
-        self.worker.kick();
+        // The thread does not look at messages that came before and is inline now.
+        self.drain();
     }
 
     /// A driver creates the endpoint: a fresh firmware, messages wait until the channel is
@@ -254,7 +255,8 @@ impl Dsp {
             fw.phase = Phase::Open;
         }
         drop(fw);
-        self.worker.kick();
+        // Messages that waited for this moment, in either mode.
+        self.drain();
     }
 
     /// The driver's remove is about to start: works off what waits, then leaves the memory

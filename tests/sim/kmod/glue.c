@@ -8,6 +8,7 @@
 #include <linux/kref.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/preempt.h>
 #include <linux/sched/task.h>
 #include "glue.h"
 
@@ -41,6 +42,11 @@ void qda_sim_init_ept(struct rpmsg_endpoint *ept, struct rpmsg_device *rpdev,
 	ept->priv = priv;
 	ept->addr = addr;
 	ept->ops = ops;
+}
+
+bool qda_sim_in_hardirq(void)
+{
+	return in_hardirq();
 }
 
 void qda_sim_get_task(struct task_struct *task)

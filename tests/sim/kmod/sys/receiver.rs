@@ -177,6 +177,11 @@ unsafe extern "C" fn deliver(work: *mut bindings::irq_work) {
     let work = work.cast::<Opaque<bindings::irq_work>>();
     // SAFETY: The work is the field of a pinned `Receiver` that outlives it.
     let rx = unsafe { &*container_of!(work, Receiver, work) };
+    // SAFETY: Only looks at the current context.
+    if !unsafe { bindings::qda_sim_in_hardirq() } {
+        // The reason for this simulator's way of delivery; it must not get lost unseen.
+        pr_err_once!("WARNING: answers leave outside of interrupt context\n");
+    }
     let mut inner = rx.inner.lock();
     while let Some(mut msg) = inner.pop() {
         if let Some(ept) = &inner.endpoint {

@@ -64,7 +64,7 @@ fn request_words() {
         m.ctx &= 0xFFFF
     });
     spoiled("sequence again", "used twice", p, false, |_, m| {
-        m.ctx = m.ctx & 0xFFFF | 1 << 16;
+        m.ctx = m.ctx & 0xFFFF | (1 << 16);
     });
     spoiled("attribute bits", "attribute bits", p, false, |_, m| {
         m.sc |= 1 << 29

@@ -64,8 +64,8 @@ fn echo_of_many_sizes() {
             args.resize(2 * k, A::Out(len));
             let m = r.build(1, 1, 1, h, 2, &args);
             assert_eq!(r.call(&m), 0, "{k} x {len}");
-            for i in 0..k {
-                let A::In(v) = &args[i] else { unreachable!() };
+            for (i, arg) in args.iter().take(k).enumerate() {
+                let A::In(v) = arg else { unreachable!() };
                 assert_eq!(r.out(&m, k + i), *v, "{k} x {len}");
             }
         }
@@ -249,7 +249,7 @@ fn fail_and_probe() {
     assert_eq!(r.w.faults.len(), 1);
     assert!(!r.w.faults[0].write);
     r.w.map(2, init & 0xFFFF_FFFF, 4096);
-    let other = (init & 0xFFFF_FFFF) | 2 << 32;
+    let other = (init & 0xFFFF_FFFF) | (2 << 32);
     let m = r.build(1, 1, 1, p, 3, &[head(other, 2), A::In(vec![1; 2])]);
     assert_eq!(r.call(&m), 0x8000_0401);
     assert_eq!(r.w.faults.len(), 2);

@@ -248,7 +248,7 @@ impl Rig {
             buffer[16 * i..16 * i + 8].copy_from_slice(&at.to_le_bytes());
             buffer[16 * i + 8..16 * i + 16].copy_from_slice(&(*len as u64).to_le_bytes());
             let page = 24 * n + 16 * i;
-            let dsp = u64::from(sid) << 32 | (at / PAGE * PAGE);
+            let dsp = (u64::from(sid) << 32) | (at / PAGE * PAGE);
             buffer[page..page + 8].copy_from_slice(&dsp.to_le_bytes());
             buffer[page + 8..page + 16].copy_from_slice(&pages.to_le_bytes());
             if let A::In(v) = a {
@@ -259,10 +259,10 @@ impl Rig {
             sid,
             iova,
             client,
-            ctx: self.seq << 16 | self.index << 8 | pd,
+            ctx: (self.seq << 16) | (self.index << 8) | pd,
             handle,
-            sc: method << 24 | (ins as u32) << 16 | (outs as u32) << 8,
-            addr: u64::from(sid) << 32 | iova,
+            sc: (method << 24) | ((ins as u32) << 16) | ((outs as u32) << 8),
+            addr: (u64::from(sid) << 32) | iova,
             size: size as u64,
             buffer,
             data,
@@ -307,7 +307,7 @@ impl Rig {
             head.extend(u32::to_le_bytes(word));
         }
         let mut page = Vec::new();
-        page.extend((u64::from(sid) << 32 | init).to_le_bytes());
+        page.extend(((u64::from(sid) << 32) | init).to_le_bytes());
         page.extend(0x4000u64.to_le_bytes());
         let args = [
             A::In(head),
