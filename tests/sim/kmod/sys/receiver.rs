@@ -180,7 +180,7 @@ unsafe extern "C" fn deliver(work: *mut bindings::irq_work) {
     // SAFETY: Only looks at the current context.
     if !unsafe { bindings::qda_sim_in_hardirq() } {
         // The reason for this simulator's way of delivery; it must not get lost unseen.
-        pr_err_once!("WARNING: answers leave outside of interrupt context\n");
+        kernel::pr_err_once!("WARNING: answers leave outside of interrupt context\n");
     }
     let mut inner = rx.inner.lock();
     while let Some(mut msg) = inner.pop() {
