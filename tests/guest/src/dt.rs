@@ -20,8 +20,6 @@ pub struct Bank {
 /// One DSP of the device tree.
 #[derive(Debug, Clone)]
 pub struct Dsp {
-    /// Name of the edge's node, for example "cdsp-edge".
-    pub edge: String,
     /// None if the property is missing.
     pub label: Option<String>,
     pub banks: Vec<Bank>,
@@ -80,10 +78,6 @@ fn dsps_below(root: &Path) -> Vec<Dsp> {
                 })
                 .collect();
             Dsp {
-                edge: edge
-                    .file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
                 label: text(&node, "label"),
                 banks,
             }
@@ -127,7 +121,6 @@ mod tests {
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(dsps.len(), 1);
         assert_eq!(dsps[0].label.as_deref(), Some("cdsp"));
-        assert_eq!(dsps[0].edge, "cdsp-edge");
         assert_eq!(
             dsps[0].banks,
             [

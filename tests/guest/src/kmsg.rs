@@ -43,20 +43,26 @@ impl Record {
     }
 }
 
-/// A reader that starts at the end of the log as it was at its creation.
+/// A reader of the log.
 pub struct Log {
     file: File,
 }
 
 impl Log {
-    /// Remembers the present end of the log.
-    pub fn from_now() -> io::Result<Self> {
-        let mut file = OpenOptions::new()
+    /// The whole log, from the oldest record that the kernel still has.
+    pub fn from_start() -> io::Result<Self> {
+        let file = OpenOptions::new()
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
             .open("/dev/kmsg")?;
-        file.seek(SeekFrom::End(0))?;
         Ok(Log { file })
+    }
+
+    /// Remembers the present end of the log.
+    pub fn from_now() -> io::Result<Self> {
+        let mut log = Self::from_start()?;
+        log.file.seek(SeekFrom::End(0))?;
+        Ok(log)
     }
 
     /// All records since the remembered position or the last read.

@@ -22,6 +22,7 @@ pub const ALL: &[&Suite] = &[
     &modules::SUITE,
     &truth::SUITE,
     &devicetree::SUITE,
+    &devicetree::NO_SMMU,
 ];
 
 /// The DSP that most cases use.

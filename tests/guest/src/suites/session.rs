@@ -839,7 +839,7 @@ fn attributes() -> Outcome {
     let before = sim::counter("requests")?;
     let unknown = (24..32)
         .filter(|&bit| bit != 30)
-        .map(|bit| 1 << bit | dsp::UNSIGNED);
+        .map(|bit| (1 << bit) | dsp::UNSIGNED);
     for attrs in [0x4, 0x400, 0xc, 0x408].into_iter().chain(unknown) {
         let file = File::open(CDSP)?;
         let value = file.create_with(Create {
