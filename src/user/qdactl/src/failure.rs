@@ -173,6 +173,9 @@ impl fmt::Display for Failure {
             Self::System(error) if error.errno() == Some(libc::EPIPE) => {
                 write!(f, "{error}; the DSP went away during the call")
             }
+            Self::System(error) if error.errno() == Some(libc::ETIMEDOUT) => {
+                write!(f, "{error}; the DSP does not answer")
+            }
             Self::Dsp(error) | Self::System(error) => error.fmt(f),
             Self::Output(error) => write!(f, "standard output: {error}"),
         }
@@ -274,6 +277,8 @@ mod tests {
         let gone = Failure::starting("cdsp", create_error(libc::EPIPE));
         assert_eq!(gone.exit_code(), 9);
         assert!(gone.to_string().contains("went away"), "{gone}");
+        let mute = Failure::starting("cdsp", create_error(libc::ETIMEDOUT));
+        assert!(mute.to_string().contains("does not answer"), "{mute}");
         assert_eq!(
             Failure::starting("adsp", create_error(libc::EACCES)).exit_code(),
             5
