@@ -50,6 +50,11 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -57,6 +62,37 @@ use kernel::{
 
 /// The rpmsg driver.
 pub(crate) struct Driver;
+
+/// A bit for each DSP whose channel is bound.
+static BOUND: Atomic<u32> = Atomic::new(0);
+
+/// The name of a DSP, which only one bound channel may have: users tell DSPs apart by it.
+struct Name(u32);
+
+impl Name {
+    /// Takes the name of `domain`, unless a channel has it.
+    fn take(domain: Domain) -> Option<Self> {
+        let place = Domain::ALL.iter().position(|other| *other == domain)?;
+        let bit = 1u32.checked_shl(u32::try_from(place).ok()?)?;
+        let mut bound = BOUND.load(Relaxed);
+        while bound & bit == 0 {
+            match BOUND.cmpxchg(bound, bound | bit, Full) {
+                Ok(_) => return Some(Self(bit)),
+                Err(now) => bound = now,
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let mut bound = BOUND.load(Relaxed);
+        while let Err(now) = BOUND.cmpxchg(bound, bound & !self.0, Full) {
+            bound = now;
+        }
+    }
+}
 
 /// What users see of a bound channel.
 struct Visible {
@@ -70,6 +106,8 @@ pub(crate) struct Binding {
     #[pin]
     visible: Mutex<Option<Visible>>,
     dsp: Arc<Dsp>,
+    // Dropped last: another channel may take the name then.
+    _name: Name,
 }
 
 kernel::of_device_table!(
@@ -94,6 +132,13 @@ impl rpmsg::Driver for Driver {
         link: Arc<rpmsg::Link>,
     ) -> impl PinInit<Binding, Error> {
         try_pin_init!(Binding {
+            _name: {
+                let domain = read_domain(dev.as_ref(), read_node(dev.as_ref())?)?;
+                Name::take(domain).ok_or_else(|| {
+                    dev_err!(dev.as_ref(), "another channel is {} already\n", domain.label());
+                    EEXIST
+                })?
+            },
             dsp: {
                 let spec = describe(dev.as_ref(), info)?;
                 Dsp::new(spec, link)?
@@ -134,10 +179,7 @@ impl rpmsg::Driver for Driver {
 
 /// Reads the device tree and sets up the context banks.
 fn describe(dev: &device::Device, info: Option<&Soc>) -> Result<DspSpec> {
-    let Some(node) = dev.fwnode() else {
-        dev_err!(dev, "the channel has no device-tree node\n");
-        return Err(EINVAL);
-    };
+    let node = read_node(dev)?;
     let domain = read_domain(dev, node)?;
     let addressing = Addressing::new(info.copied().unwrap_or(Soc::Default), domain);
 
@@ -155,6 +197,13 @@ fn describe(dev: &device::Device, info: Option<&Soc>) -> Result<DspSpec> {
         addressing,
         trusts_everybody: node.property_read_bool(c"qcom,non-secure-domain"),
         banks,
+    })
+}
+
+fn read_node(dev: &device::Device) -> Result<&FwNode> {
+    dev.fwnode().ok_or_else(|| {
+        dev_err!(dev, "the channel has no device-tree node\n");
+        EINVAL
     })
 }
 
