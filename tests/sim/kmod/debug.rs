@@ -179,7 +179,7 @@ impl Files {
     }
 
     fn for_dsp(top: &Dir, dsp: &Arc<Dsp>) -> Result<DspFiles> {
-        let dir = top.subdir(dsp.label());
+        let dir = top.subdir(dsp.name());
         Ok(DspFiles {
             _control: file(dir.read_write_callback_file(
                 c"control",

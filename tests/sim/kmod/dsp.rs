@@ -91,7 +91,7 @@ impl Shared {
 pub(crate) struct Dsp {
     shared: Arc<Shared>,
     node: Node,
-    label: CString,
+    name: CString,
     channel_name: CString,
     start: Instant<Monotonic>,
     #[pin]
@@ -117,20 +117,23 @@ pub(crate) struct Options {
 }
 
 impl Dsp {
-    /// A DSP for a device-tree node, not announced yet.
+    /// A DSP for a device-tree node below an edge, not announced yet. It is named after the
+    /// edge, so that its label may be anything.
     pub(crate) fn new(
+        edge: &Node,
         node: &Node,
         shared: Arc<Shared>,
         module: &'static ThisModule,
         options: Options,
     ) -> Result<Arc<Self>> {
-        let label = node
-            .string(c"label", |s| CString::try_from(s))
-            .ok_or(EINVAL)??;
+        let name = edge.name(|n| {
+            let n = text(n);
+            CString::try_from_fmt(fmt!("{}", n.strip_suffix("-edge").unwrap_or(n)))
+        })?;
         let channel_name = node
             .string(c"qcom,glink-channels", |s| CString::try_from(s))
             .ok_or(EINVAL)??;
-        let parent_name = CString::try_from_fmt(fmt!("qda-sim-{}", text(&label)))?;
+        let parent_name = CString::try_from_fmt(fmt!("qda-sim-{}", text(&name)))?;
         let parent = RootDevice::new(&parent_name, module)?;
         let sid_pos = if node.is_compatible(c"qcom,kaanapali-fastrpc") {
             56
@@ -142,7 +145,7 @@ impl Dsp {
             try_pin_init!(Self {
                 shared,
                 node,
-                label,
+                name,
                 channel_name,
                 start: Instant::now(),
                 link <- new_mutex!(None),
@@ -154,13 +157,13 @@ impl Dsp {
             }? Error),
             GFP_KERNEL,
         )?;
-        Worker::start(&dsp, &dsp.label)?;
+        Worker::start(&dsp, &dsp.name)?;
         Ok(dsp)
     }
 
     /// Name of the DSP.
-    pub(crate) fn label(&self) -> &CStr {
-        &self.label
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
     }
 
     /// The path of the answers.
@@ -458,23 +461,23 @@ impl Env for World<'_> {
             c.response(&response);
         }
         if !self.dsp.receiver.push(response) {
-            pr_warn!("{}: answer lost\n", text(&self.dsp.label));
+            pr_warn!("{}: answer lost\n", text(&self.dsp.name));
         }
     }
 
     fn violation(&mut self, what: fmt::Arguments<'_>) {
-        let label = text(&self.dsp.label);
+        let name = text(&self.dsp.name);
         self.dsp
             .shared
             .violations
-            .add(format_args!("{label}: {what}"));
+            .add(format_args!("{name}: {what}"));
     }
 
     fn fault(&mut self, fault: Fault) {
-        let label = text(&self.dsp.label);
+        let name = text(&self.dsp.name);
         let kind = if fault.write { "write" } else { "read" };
         self.dsp.shared.faults.add(format_args!(
-            "{label}: {kind} bank {} address {:#x}",
+            "{name}: {kind} bank {} address {:#x}",
             fault.sid, fault.iova
         ));
     }

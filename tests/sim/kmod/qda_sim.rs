@@ -91,7 +91,7 @@ impl kernel::Module for Sim {
         top.for_each_child(|edge| {
             edge.for_each_child(|node| {
                 if node.string(c"qcom,glink-channels", |_| ()).is_some() {
-                    let dsp = Dsp::new(node, shared.clone(), module, options)?;
+                    let dsp = Dsp::new(edge, node, shared.clone(), module, options)?;
                     dsps.0.push(dsp, GFP_KERNEL)?;
                 }
                 Ok(())
@@ -100,7 +100,7 @@ impl kernel::Module for Sim {
         let files = debug::Files::new(&shared, &dsps.0)?;
         for dsp in &dsps.0 {
             dsp.announce()?;
-            pr_info!("{} announced\n", dsp::text(dsp.label()));
+            pr_info!("{} announced\n", dsp::text(dsp.name()));
         }
         Ok(Self {
             _files: files,

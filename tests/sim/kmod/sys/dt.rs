@@ -74,6 +74,12 @@ impl Node {
         Self(np)
     }
 
+    /// The node's name with unit address, given to `f`.
+    pub(crate) fn name<R>(&self, f: impl FnOnce(&CStr) -> R) -> R {
+        // SAFETY: The node is valid; its name is a terminated string that lives as long.
+        f(unsafe { CStr::from_char_ptr((*self.0).full_name) })
+    }
+
     /// Is `compatible` one of the node's compatible strings?
     pub(crate) fn is_compatible(&self, compatible: &CStr) -> bool {
         // SAFETY: Node and string are valid.
