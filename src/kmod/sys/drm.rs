@@ -43,6 +43,7 @@
 mod device;
 mod driver;
 mod file;
+mod gate;
 pub(crate) mod ioctl;
 
 pub(crate) use self::{

@@ -8,6 +8,7 @@
 //! C header: [`include/drm/drm_drv.h`](srctree/include/drm/drm_drv.h)
 
 use super::{
+    gate,
     Device,
     File,
     IoctlDescriptor,
@@ -121,9 +122,9 @@ impl<T: Driver> Tables<T> {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(bindings::accel_open),
         release: Some(File::<T>::release_callback),
-        unlocked_ioctl: Some(bindings::drm_ioctl),
+        unlocked_ioctl: Some(gate::ioctl),
         #[cfg(CONFIG_COMPAT)]
-        compat_ioctl: Some(bindings::drm_compat_ioctl),
+        compat_ioctl: Some(gate::compat_ioctl),
         poll: Some(bindings::drm_poll),
         read: Some(bindings::drm_read),
         llseek: Some(bindings::noop_llseek),
