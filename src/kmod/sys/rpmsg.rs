@@ -152,7 +152,7 @@ unsafe impl Sync for Link {}
 /// Why a packet was not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendError {
-    /// The link is closed. The packet was not sent.
+    /// The link is closed, or the remote side is going away. The packet was not sent.
     Closed,
     /// The transport refused the packet. It was not sent.
     Refused(Error),
@@ -186,7 +186,7 @@ impl Link {
             Err(SendError::Refused(e)) if e == EBUSY || e == EAGAIN => {
                 self.send_with(packet, bindings::rpmsg_send, |e| {
                     // What GLINK, SMD and virtio answer before they have queued anything.
-                    e == EINVAL || e == ENOMEM || e == EBUSY || e == EAGAIN || e == ENODEV
+                    e == EINVAL || e == ENOMEM || e == EBUSY || e == EAGAIN
                 })
             }
             result => result,
@@ -215,7 +215,10 @@ impl Link {
         // type invariant. `packet` is valid for `len` bytes and is only read.
         let ret = unsafe { send(self.endpoint, packet.as_ptr().cast(), len) };
         to_result(ret).map_err(|e| {
-            if is_refusal(e) {
+            // What the transports answer while the remote side goes away.
+            if e == ECONNRESET || e == ECANCELED || e == EPIPE || e == ENODEV {
+                SendError::Closed
+            } else if is_refusal(e) {
                 SendError::Refused(e)
             } else {
                 SendError::Unknown(e)
