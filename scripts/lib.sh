@@ -62,14 +62,15 @@ need_space() {
 # logged LABEL LOG COMMAND...: run a long command with its output in LOG. Says when it starts, how it goes on and how long it
 # took; shows the end of LOG when it fails. The command stays in the foreground, so that Ctrl-C reaches it.
 logged() {
-	local label=$1 log=$2 start rc=0 ticker
+	local label=$1 log=$2 start rc=0 ticker shell=$BASHPID
 	shift 2
 	start=$(date +%s)
 	mkdir -p "$(dirname "$log")"
 	say "==> $label"
 	(
 		n=0
-		while sleep 1 </dev/null >/dev/null 2>&1; do
+		# Background processes ignore Ctrl-C: this one ends with its shell.
+		while kill -0 "$shell" 2>/dev/null && sleep 1 </dev/null >/dev/null 2>&1; do
 			n=$((n + 1))
 			((n % 20)) || say "    $label: $n s, $(tail -n 1 "$log" 2>/dev/null | tr -d '\r' | cut -c1-90)"
 		done
