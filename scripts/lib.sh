@@ -27,7 +27,7 @@ elapsed() { printf '%s' "$(( $(date +%s) - $1 ))"; }
 need_machine() {
 	local missing=() pair
 	for pair in apt-get:apt dpkg-deb:dpkg perl:perl flock:util-linux unshare:util-linux chroot:coreutils \
-		sha256sum:coreutils tar:tar awk:mawk; do
+		sha256sum:coreutils tar:tar awk:mawk find:findutils; do
 		command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 	done
 	# mmdebstrap uses modules of the full perl package, which a minimal system does not have.
@@ -35,6 +35,7 @@ need_machine() {
 		missing+=(perl)
 	fi
 	if ((${#missing[@]})); then
+		mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 		die "missing base packages: ${missing[*]}. Get them with: sudo apt-get install ${missing[*]}"
 	fi
 	if [ "$(id -u)" != 0 ]; then
