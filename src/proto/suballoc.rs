@@ -247,8 +247,11 @@ mod tests {
         let mut one = SubAlloc::<2>::new(1, CHUNK).unwrap();
         let mut two = SubAlloc::<2>::new(2, CHUNK).unwrap();
         let block = one.alloc(1).unwrap();
+        let same = two.alloc(1).unwrap();
+        assert_eq!(block.offset(), same.offset());
         let block = two.free(block).unwrap_err();
         assert_eq!(one.free(block), Ok(()));
+        assert_eq!(two.free(same), Ok(()));
         assert!(one.is_empty() && two.is_empty());
     }
 

@@ -123,3 +123,46 @@ fn areas_stay_inside_the_message() {
     }
     assert_eq!(Decoded::Empty.area_in(BASE, 4096), None);
 }
+
+// Each damaged field has its own error. Argument 0 is mapped, 1 empty, 2 a handle.
+// covers: T10, T13, T16
+#[test]
+fn each_field_is_checked() {
+    let call = Call {
+        sc: 0x0002_0010,
+        args: vec![
+            OArg::Fd(0x7000_1234, 0x3_0050_0234, 0x1000),
+            OArg::Empty,
+            OArg::Handle(5, 0x100, 0x1000, Some((0x3_0060_0000, 0x2000))),
+        ],
+    };
+    let (_, good) = message(&call);
+    assert!(decode(&good, call.sc).is_ok());
+    // n = 3: list at 48, pages at 72, fd list at 120.
+    for (offset, value, error) in [
+        (48, 0, DecodeError::ListEntry),
+        (48, 2, DecodeError::ListEntry),
+        (52, 1, DecodeError::ListEntry),
+        (56, 1, DecodeError::ListEntry),
+        (60, 0, DecodeError::ListEntry),
+        (64, 0, DecodeError::ListEntry),
+        (68, 3, DecodeError::ListEntry),
+        (16, 1, DecodeError::EmptyNotZero),
+        (88, 1, DecodeError::EmptyNotZero),
+        (96, 1, DecodeError::EmptyNotZero),
+        (72, 1, DecodeError::Page),
+        (81, 0x10, DecodeError::Page),
+        (81, 0x30, DecodeError::Page),
+        (9, 0x30, DecodeError::Page),
+        (44, 1, DecodeError::Reserved),
+        (41, 0x20, DecodeError::OutsideBuffer),
+        (113, 0x10, DecodeError::OutsideBuffer),
+        (120, 1, DecodeError::Dirty(120)),
+        (507, 1, DecodeError::Dirty(507)),
+    ] {
+        let mut bytes = good.clone();
+        assert_ne!(bytes[offset], value, "byte {offset} changes");
+        bytes[offset] = value;
+        assert_eq!(decode(&bytes, call.sc), Err(error), "byte {offset}");
+    }
+}

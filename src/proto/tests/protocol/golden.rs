@@ -3,8 +3,9 @@
 //! The golden vectors of `tests/golden`: messages with their bytes, as the document or a capture has
 //! them. The format is described in the README there.
 
+use std::fs;
 use std::num::NonZeroU8;
-use std::{fs, path::Path};
+use std::path::{Path, PathBuf};
 
 use fastrpc_proto::context::{ContextWord, Pd, Sequence};
 use fastrpc_proto::decode::{Decoded, Decoder};
@@ -150,20 +151,28 @@ fn hex_option<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Vec<u8>>, D::Err
     hex(d).map(Some)
 }
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+}
+
+fn read(path: &Path) -> Vector {
+    let text = fs::read_to_string(path);
+    let text = text.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// All vectors, by name.
 fn vectors() -> Vec<(String, Vector)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
     let mut vectors = Vec::new();
-    for entry in fs::read_dir(&folder).expect("the folder of the vectors exists") {
+    for entry in fs::read_dir(folder()).expect("the folder of the vectors exists") {
         let path = entry.expect("the folder can be read").path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            let name = path.file_stem().expect("it has an extension");
+            vectors.push((name.to_string_lossy().into_owned(), read(&path)));
         }
-        let name = path.file_stem().expect("it has an extension");
-        let text = fs::read_to_string(&path).expect("the file can be read");
-        let vector = serde_json::from_str(&text);
-        let vector = vector.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        vectors.push((name.to_string_lossy().into_owned(), vector));
     }
     vectors
 }
@@ -422,10 +431,7 @@ fn responses_parse_as_their_vectors_say() {
 
 /// Compares a kernel method with the vector of that name.
 fn check_method<M: Method>(name: &str, method: &M) {
-    let (_, vector) = vectors()
-        .into_iter()
-        .find(|(other, _)| other == name)
-        .unwrap_or_else(|| panic!("there is no vector {name}"));
+    let vector = read(&folder().join(name).with_extension("json"));
     let Vector::Call { call, args, .. } = vector else {
         panic!("{name} is no call");
     };

@@ -69,6 +69,8 @@ pub fn small_len() -> impl Strategy<Value = u64> {
 }
 
 fn count(corners: Vec<u8>, small: u8) -> impl Strategy<Value = u8> {
+    // Miri would need minutes for a call of 540 arguments.
+    let corners = if cfg!(miri) { vec![0, 1] } else { corners };
     prop_oneof![
         7 => 0..=small,
         1 => prop::sample::select(corners),
