@@ -10,6 +10,6 @@ rmmod fastrpc || bail "fastrpc.ko does not unload"
 load_qda
 load_sim
 wait_nodes 2
-ln -sf "$(modprobe -D fastrpc | sed -n 's/^insmod \(.*fastrpc\.ko\)$/\1/p')" /lib/qda/fastrpc.ko
+ln -sf "$(find /lib/modules -name fastrpc.ko)" /lib/qda/fastrpc.ko
 [ -e /lib/qda/fastrpc.ko ] || bail "the guest has no fastrpc.ko"
 qda-guest-test modules

@@ -3,7 +3,8 @@
 //!
 //! A [`Baseline`] is taken before a case and compared after it: the kernel log has no new line
 //! that tells of a defect, the simulated DSP saw nothing malformed and no address fault that the
-//! case did not announce, all processes on the DSP have ended, and the IOMMU groups are the same.
+//! case did not announce, all processes on the DSP have ended, the driver holds no session, seat or
+//! call, and the IOMMU groups are the same.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -82,6 +83,45 @@ pub fn group_count() -> usize {
     fs::read_dir("/sys/kernel/iommu_groups").map_or(0, |entries| entries.flatten().count())
 }
 
+/// What the driver itself holds, by the status files of its DSPs: lines that are not 0 although no
+/// file is open.
+fn held() -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/sys/kernel/debug")
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with("qda-") {
+            continue;
+        }
+        // The DSP may go away meanwhile; then it holds nothing.
+        let text = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        found.extend(
+            not_zero(&text)
+                .into_iter()
+                .map(|line| format!("{name} still has {line}")),
+        );
+    }
+    found
+}
+
+/// Lines of a status file that must be 0 when nothing is open, but are not.
+fn not_zero(status: &str) -> Vec<&str> {
+    status
+        .lines()
+        .filter(|line| {
+            let mut words = line.split_whitespace();
+            let counted = matches!(
+                words.next(),
+                Some("sessions" | "quarantined" | "seats" | "calls")
+            );
+            counted && words.next() != Some("0")
+        })
+        .collect()
+}
+
 /// The state of the guest before a case.
 pub struct Baseline {
     log: Log,
@@ -140,6 +180,13 @@ impl Baseline {
                 Err(why) => complaints.push(format!("simulator not readable: {why}")),
             }
         }
+        let deadline = Instant::now() + SETTLE;
+        let mut held_now = held();
+        while !held_now.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+            held_now = held();
+        }
+        complaints.extend(held_now);
         let devices = grouped_devices();
         if devices != self.devices {
             complaints.push(format!(
@@ -214,6 +261,13 @@ mod tests {
             "INFO: task sh:1 blocked for more than 120 seconds."
         ));
         assert!(is_defect("refcount_t: underflow; use-after-free."));
+    }
+
+    #[test]
+    fn what_is_held_is_found() {
+        let status = "sessions 0\nquarantined 2\nseats 0\ncalls 1\ndropped 7\n";
+        assert_eq!(not_zero(status), ["quarantined 2", "calls 1"]);
+        assert!(not_zero("").is_empty());
     }
 
     #[test]

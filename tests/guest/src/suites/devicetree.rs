@@ -69,7 +69,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("unknownlabel-edge", "names no known DSP"),
     ("longerlabel-edge", "names no known DSP"),
     ("longlabel-edge", "names no known DSP"),
-    ("twice-edge", "label"),
+    ("twice-edge", "another channel"),
     ("nobanks-edge", "no context bank"),
     ("alldisabled-edge", "no context bank"),
     ("noiommus-edge", "cannot set up the context banks"),
