@@ -76,6 +76,8 @@ pub(crate) enum Origin {
     Client,
     /// The kernel's own.
     Kernel,
+    /// The kernel's, to release a process: the last one that the DSP gets for it.
+    Release,
 }
 
 /// What a request says besides its message.
@@ -93,7 +95,7 @@ pub(crate) struct Header {
 
 struct Calls {
     table: SlotTable<KVec<Slot>>,
-    /// Set when the DSP is about to go: clients begin no new calls and wait no longer.
+    /// Set when the DSP is about to go: nobody begins a call, and clients wait no longer.
     closing: bool,
 }
 
@@ -176,13 +178,15 @@ impl Channel {
         message: Message,
         memory: M,
     ) -> core::result::Result<Pending<'_, M>, (CallError, M)> {
+        // From taking the slot to the end of the send: who closes the channel waits for that.
+        let sending = self.link.enter();
         let word = match self.begin(origin, header.pd) {
             Ok(word) => word,
             Err(e) => return Err((e, memory)),
         };
         let request = Request::new(header.sender, header.tid, word, header.handle, message);
 
-        match self.link.send(request.as_bytes()) {
+        match sending.send(request.as_bytes()) {
             Ok(()) => {}
             // The DSP may have got it: the call stays, and so does its memory.
             Err(SendError::Unknown(_)) => {}
@@ -207,10 +211,10 @@ impl Channel {
     /// Takes a slot and makes it ready for the answer, which may come before the send returns.
     fn begin(&self, origin: Origin, pd: Pd) -> CallResult<ContextWord> {
         let mut calls = self.calls.lock();
+        if calls.closing && origin != Origin::Release {
+            return Err(CallError::Gone);
+        }
         if origin == Origin::Client {
-            if calls.closing {
-                return Err(CallError::Gone);
-            }
             let limit = calls.table.capacity().saturating_sub(KERNEL_SLOTS);
             if calls.table.in_use() >= limit {
                 return Err(CallError::NoSlot);
@@ -228,15 +232,18 @@ impl Channel {
             .map(|()| word)
     }
 
-    /// Lets clients begin no new calls and ends the waits of those that have begun one.
+    /// Lets nobody begin a call and ends the waits of clients.
     ///
-    /// The kernel can still send, to release the processes on the DSP.
+    /// All calls that were begun before have been sent when this returns, and processes can still
+    /// be released: a release does not overtake a call. May sleep.
     pub(crate) fn close(&self) {
         let mut calls = self.calls.lock();
         calls.closing = true;
         for index in 1..TABLE_LEN {
             self.wakeups.complete(index);
         }
+        drop(calls);
+        self.link.settle();
     }
 
     /// Ends all calls: the DSP will answer no more.

@@ -71,6 +71,10 @@ use crate::{
         },
     },
     sys::{
+        completion::{
+            CompletionTable,
+            Wait, //
+        },
         dma::DmaMemory,
         task, //
     },
@@ -113,6 +117,8 @@ struct Ledger {
 enum Farewell {
     /// There is no process.
     Unborn(CallMemory),
+    /// The DSP was asked for the process and has not answered.
+    Arriving(CallMemory),
     /// The process lives.
     Due(CallMemory),
     /// The release was sent.
@@ -136,6 +142,8 @@ pub(crate) struct Session {
     ledger: Mutex<Ledger>,
     #[pin]
     farewell: Mutex<Farewell>,
+    /// Completed when the DSP has answered whether there is a process.
+    arrival: CompletionTable,
     #[pin]
     memory: Mutex<ProcessMemory>,
     arena: Arc<Arena>,
@@ -195,6 +203,7 @@ impl Session {
         &self,
         method: &M,
         memory: CallMemory,
+        origin: Origin,
         timeout: Duration,
     ) -> CallResult<Waited<CallMemory>> {
         let mut plan = Plan::new(M::SCALARS, MESSAGE);
@@ -227,7 +236,7 @@ impl Session {
         let pending = self
             .dsp
             .channel()
-            .submit(Origin::Kernel, header, message, memory)
+            .submit(origin, header, message, memory)
             .map_err(|(e, _memory)| e)?;
         Ok(pending.wait_timeout(timeout))
     }
@@ -238,12 +247,13 @@ impl Session {
         let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
         let memory = match farewell {
             Farewell::Unborn(_) => return Released::Confirmed,
-            Farewell::Sent => return Released::Unknown,
+            Farewell::Arriving(_) => return Released::Unknown,
+            Farewell::Sent => return Released::Before,
             Farewell::Due(memory) => memory,
         };
-        match self.kernel_call(&Release::new(self.client), memory, timeout) {
+        match self.kernel_call(&Release::new(self.client), memory, Origin::Release, timeout) {
             Ok(Waited::Answered(result, _)) if confirms_release(result) => Released::Confirmed,
-            Ok(Waited::Answered(..)) => Released::Unknown,
+            Ok(Waited::Answered(..)) => Released::Refused,
             Ok(Waited::Gone(_)) | Err(CallError::Gone) => Released::DspGone,
             Ok(Waited::GaveUp(_, abandoned)) => {
                 // The session goes into quarantine, and the message with it.
@@ -267,14 +277,50 @@ impl Session {
     /// Ends the session. Waits for the DSP, but not for ever, and not for signals.
     pub(crate) fn end(&self) {
         match self.release(KERNEL_CALL) {
-            Released::Confirmed | Released::DspGone => self.dsp.forget(self),
-            Released::Unknown => self.dsp.quarantine(self),
+            Released::Confirmed | Released::DspGone | Released::Before => self.dsp.forget(self),
+            Released::Refused | Released::Unknown => self.dsp.quarantine(self),
         }
     }
 
     /// Releases the process because the channel goes. Gives whether the DSP still answers.
     pub(crate) fn release_quickly(&self) -> bool {
-        !matches!(self.release(LAST_CALL), Released::DspGone)
+        // A process that is just being created uses the memory that is taken away next.
+        let arriving = matches!(*self.farewell.lock(), Farewell::Arriving(_));
+        if arriving && self.arrival.wait_timeout(0, LAST_CALL) == Wait::TimedOut {
+            return false;
+        }
+        match self.release(LAST_CALL) {
+            Released::Confirmed | Released::Refused | Released::Before => true,
+            Released::DspGone | Released::Unknown => false,
+        }
+    }
+
+    /// Notes that the DSP is about to be asked for the process.
+    fn expect_arrival(&self) {
+        let mut farewell = self.farewell.lock();
+        *farewell = match mem::replace(&mut *farewell, Farewell::Sent) {
+            Farewell::Unborn(memory) => Farewell::Arriving(memory),
+            other => other,
+        };
+    }
+
+    /// Notes that the DSP did not answer. No release is sent: it may not know the process.
+    fn give_up_arrival(&self) {
+        let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
+        drop(farewell);
+        self.arrival.complete(0);
+    }
+
+    /// Notes the answer: whether there is a process.
+    fn note_arrival(&self, alive: bool) {
+        let mut farewell = self.farewell.lock();
+        *farewell = match mem::replace(&mut *farewell, Farewell::Sent) {
+            Farewell::Arriving(memory) if alive => Farewell::Due(memory),
+            Farewell::Arriving(memory) => Farewell::Unborn(memory),
+            other => other,
+        };
+        drop(farewell);
+        self.arrival.complete(0);
     }
 
     /// Takes all memory from the DSP.
@@ -293,8 +339,12 @@ enum Released {
     Confirmed,
     /// The whole DSP is gone.
     DspGone,
-    /// It may still run.
+    /// The DSP answered with an error. It may still run.
+    Refused,
+    /// The DSP did not answer. It may still run.
     Unknown,
+    /// Somebody else sent the release, because the channel goes, and sees to the rest.
+    Before,
 }
 
 /// Whether the answer to a release means that the process no longer runs.
@@ -338,6 +388,7 @@ impl Unborn {
         let farewell = arena.take(MESSAGE)?;
         // Room for the release and for a creation that is not answered.
         let parked = KVec::with_capacity(2, GFP_KERNEL)?;
+        let arrival = CompletionTable::new(1)?;
 
         let session = dsp.enroll(|client| {
             Ok(Arc::pin_init(
@@ -346,6 +397,7 @@ impl Unborn {
                     pd,
                     ledger <- new_mutex!(Ledger { in_flight: 2, parked }, "qda_ledger"),
                     farewell <- new_mutex!(Farewell::Unborn(farewell), "qda_farewell"),
+                    arrival,
                     memory <- new_mutex!(ProcessMemory::default(), "qda_process_memory"),
                     arena,
                     seat,
@@ -363,7 +415,13 @@ impl Unborn {
     pub(crate) fn attach(self) -> CallResult<(DspResult, Option<Arc<Session>>)> {
         let session = self.session()?;
         let memory = session.arena.take(MESSAGE)?;
-        let waited = session.kernel_call(&Attach::new(session.client), memory, KERNEL_CALL)?;
+        session.expect_arrival();
+        let waited = session.kernel_call(
+            &Attach::new(session.client),
+            memory,
+            Origin::Kernel,
+            KERNEL_CALL,
+        )?;
         self.bear(waited)
     }
 
@@ -417,9 +475,14 @@ impl Unborn {
         .ok_or(CallError::Invalid)?
         .call();
         let memory = session.arena.take(MESSAGE)?;
+        session.expect_arrival();
         let waited = match &call {
-            CreateCall::Plain(method) => session.kernel_call(method, memory, KERNEL_CALL)?,
-            CreateCall::Attr(method) => session.kernel_call(method, memory, KERNEL_CALL)?,
+            CreateCall::Plain(method) => {
+                session.kernel_call(method, memory, Origin::Kernel, KERNEL_CALL)?
+            }
+            CreateCall::Attr(method) => {
+                session.kernel_call(method, memory, Origin::Kernel, KERNEL_CALL)?
+            }
         };
         self.bear(waited)
     }
@@ -434,12 +497,7 @@ impl Unborn {
             Waited::Answered(result, memory) if result.is_success() => {
                 drop(memory);
                 let session = self.session.take().ok_or(CallError::Invalid)?;
-                let mut farewell = session.farewell.lock();
-                *farewell = match mem::replace(&mut *farewell, Farewell::Sent) {
-                    Farewell::Unborn(memory) => Farewell::Due(memory),
-                    other => other,
-                };
-                drop(farewell);
+                session.note_arrival(true);
                 Ok((result, Some(session)))
             }
             // The DSP refused: there is no process, and this value frees everything.
@@ -449,6 +507,7 @@ impl Unborn {
                 // The process may yet come to life: nothing of it may be used otherwise.
                 if let Some(session) = self.session.take() {
                     session.park_for_good(abandoned);
+                    session.give_up_arrival();
                     session.dsp.quarantine(&session);
                 }
                 Err(why)
@@ -460,6 +519,7 @@ impl Unborn {
 impl Drop for Unborn {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
+            session.note_arrival(false);
             session.dsp.forget(&session);
         }
     }

@@ -8,7 +8,7 @@
 //! driver's data and the way from a driver to the transport:
 //!
 //! * [`Driver`] and [`Adapter`] register an rpmsg driver and dispatch probe, removal and packets.
-//! * [`Link`] is the only way to send. It closes for good when the driver is unbound.
+//! * [`Link`] is the only way to send ([`Sending`]). It closes for good when the driver is unbound.
 //!
 //! # Order
 //!
@@ -51,6 +51,7 @@ use kernel::{
             Atomic,
             Release, //
         },
+        srcu,
         Arc,
         Srcu, //
     },
@@ -177,10 +178,39 @@ impl Link {
         )
     }
 
+    /// Begins to send. [`Self::settle`] and [`Self::close`] wait until the value is dropped.
+    pub(crate) fn enter(&self) -> Sending<'_> {
+        Sending {
+            link: self,
+            _guard: self.srcu.read_lock(),
+        }
+    }
+
+    /// Waits for the senders that are under way.
+    pub(crate) fn settle(&self) {
+        self.srcu.synchronize();
+    }
+
+    /// Closes the link and waits for the senders that are under way.
+    ///
+    /// Closing twice does nothing more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Release);
+        self.settle();
+    }
+}
+
+/// A sender under way.
+pub(crate) struct Sending<'a> {
+    link: &'a Link,
+    _guard: srcu::Guard<'a>,
+}
+
+impl Sending<'_> {
     /// Sends a packet, first without sleeping, then, if the transport has no room, with.
     ///
-    /// May sleep for as long as the transport waits for room (GLINK: 10 s). Delays [`Self::close`]
-    /// for that time, so callers must hold no lock.
+    /// May sleep for as long as the transport waits for room (GLINK: 10 s), and holds up who waits
+    /// for senders for that time, so callers must hold no lock.
     pub(crate) fn send(&self, packet: &[u8]) -> Result<(), SendError> {
         match self.try_send(packet) {
             Err(SendError::Refused(e)) if e == EBUSY || e == EAGAIN => {
@@ -194,7 +224,7 @@ impl Link {
     }
 
     /// Sends a packet if the transport has room for it now.
-    pub(crate) fn try_send(&self, packet: &[u8]) -> Result<(), SendError> {
+    fn try_send(&self, packet: &[u8]) -> Result<(), SendError> {
         self.send_with(packet, bindings::rpmsg_trysend, |_| true)
     }
 
@@ -206,14 +236,13 @@ impl Link {
     ) -> Result<(), SendError> {
         let len = c_int::try_from(packet.len()).map_err(|_| SendError::Refused(EMSGSIZE))?;
 
-        let _guard = self.srcu.read_lock();
-        if self.closed.load(Acquire) {
+        if self.link.closed.load(Acquire) {
             return Err(SendError::Closed);
         }
 
-        // SAFETY: The link was open in this SRCU read section, hence `endpoint` is valid by the
-        // type invariant. `packet` is valid for `len` bytes and is only read.
-        let ret = unsafe { send(self.endpoint, packet.as_ptr().cast(), len) };
+        // SAFETY: The link was open in the SRCU read section of `self`, hence `endpoint` is valid by
+        // its type invariant. `packet` is valid for `len` bytes and is only read.
+        let ret = unsafe { send(self.link.endpoint, packet.as_ptr().cast(), len) };
         to_result(ret).map_err(|e| {
             // What the transports answer while the remote side goes away.
             if e == ECONNRESET || e == ECANCELED || e == EPIPE || e == ENODEV {
@@ -224,14 +253,6 @@ impl Link {
                 SendError::Unknown(e)
             }
         })
-    }
-
-    /// Closes the link and waits for the senders that are under way.
-    ///
-    /// Closing twice does nothing more.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Release);
-        self.srcu.synchronize();
     }
 }
 
