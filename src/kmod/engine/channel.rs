@@ -280,12 +280,14 @@ impl<M> Pending<'_, M> {
         loop {
             let wait = self.channel.wakeups.wait_interruptible(self.word.slot());
             let mut calls = self.channel.calls.lock();
-            if let Some(reply) = calls.table.take(self.word) {
-                drop(calls);
-                return self.finish(reply);
-            }
+            let reply = calls.table.take(self.word);
             let closing = calls.closing;
             drop(calls);
+            if let Some(reply) = reply {
+                // When the DSP goes, processes are released, and that aborts their calls. All
+                // waiters get the same answer, whoever is faster.
+                return self.finish(if closing { Reply::Gone } else { reply });
+            }
             if closing {
                 return self.give_up(CallError::Gone);
             }
