@@ -125,6 +125,8 @@ fn not_zero(status: &str) -> Vec<&str> {
 /// The state of the guest before a case.
 pub struct Baseline {
     log: Log,
+    /// Texts that excuse a line of the log.
+    expected: Vec<String>,
     simulator: Option<Simulator>,
     devices: BTreeSet<String>,
     groups: usize,
@@ -152,6 +154,7 @@ impl Baseline {
     pub fn take() -> Result<Self, Fail> {
         Ok(Baseline {
             log: Log::from_now()?,
+            expected: Vec::new(),
             simulator: if sim::present() {
                 Some(Simulator::read()?)
             } else {
@@ -160,6 +163,11 @@ impl Baseline {
             devices: grouped_devices(),
             groups: group_count(),
         })
+    }
+
+    /// Lines of the log with this text are no defects.
+    pub fn expect_log(&mut self, text: &str) {
+        self.expected.push(text.to_string());
     }
 
     /// The case loaded the simulator anew: its numbers count from 0.
@@ -206,6 +214,7 @@ impl Baseline {
                 records
                     .iter()
                     .filter(|record| record.is_kernel() && is_defect(&record.text))
+                    .filter(|record| !self.expected.iter().any(|t| record.text.contains(t)))
                     .map(|record: &Record| format!("kernel log: {}", record.text)),
             ),
             Err(why) => complaints.push(format!("kernel log not readable: {why}")),

@@ -6,7 +6,8 @@
 //! are made. The process of a case writes free text to its standard output; it becomes KTAP
 //! diagnostics. Lines that start with `@` are for the harness:
 //!
-//! * `@faults N`: the case made the simulated DSP touch N addresses that do not translate.
+//! * `@faults N`: the case made the simulated DSP touch N addresses that do not translate;
+//! * `@log TEXT`: lines of the kernel log with this text are what the case provoked.
 
 use std::fmt;
 use std::fs;
@@ -94,6 +95,8 @@ pub struct Case {
 /// A named list of cases.
 pub struct Suite {
     pub name: &'static str,
+    /// Brings back the state that cases start from, when one has failed.
+    pub restore: Option<fn() -> Outcome>,
     pub cases: &'static [Case],
 }
 
@@ -186,9 +189,20 @@ pub fn expect_faults(number: u64) {
     println!("@faults {number}");
 }
 
+/// Tells the harness that lines of the kernel log with this text belong to what is tested.
+pub fn expect_log(text: &str) {
+    println!("@log {text}");
+}
+
 /// Runs the body of one case; this is the process that [`run`] starts.
-pub fn run_body(case: &Case) -> ExitCode {
-    match (case.body)() {
+pub fn run_body(suite: &Suite, case: &Case) -> ExitCode {
+    let outcome = (case.body)();
+    if let (Err(Fail::Wrong(_)), Some(restore)) = (&outcome, suite.restore) {
+        if let Err(why) = restore() {
+            println!("restoring failed: {why}");
+        }
+    }
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fail::Skip(why)) => {
             println!("{why}");
@@ -328,9 +342,12 @@ fn run_one(name: &str, case: &Case) -> Result<(Vec<String>, Vec<String>), Fail> 
         if let Some((end, _)) = line.char_indices().nth(LINE) {
             line.truncate(end);
         }
-        match line.strip_prefix("@faults ") {
-            Some(number) => faults += number.trim().parse::<u64>().unwrap_or(0),
-            None => notes.push(line),
+        if let Some(number) = line.strip_prefix("@faults ") {
+            faults += number.trim().parse::<u64>().unwrap_or(0);
+        } else if let Some(text) = line.strip_prefix("@log ") {
+            baseline.expect_log(text);
+        } else {
+            notes.push(line);
         }
     }
     match finished.status {

@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         Some("--child") => return children::run(&arguments[1..]),
         Some("--case") => {
             return match arguments.get(1).map(|word| choose(word)).as_deref() {
-                Some([(_, case)]) => harness::run_body(case),
+                Some([(suite, case)]) => harness::run_body(suite, case),
                 _ => ExitCode::from(USAGE),
             };
         }

@@ -26,6 +26,7 @@ use crate::{
 
 pub const SUITE: Suite = Suite {
     name: "call",
+    restore: None,
     cases: &[
         case("calculator", "T180", calculator),
         case("calculator_twice_open", "", calculator_twice_open),

@@ -46,6 +46,7 @@ use crate::{
 
 pub const SUITE: Suite = Suite {
     name: "death",
+    restore: None,
     cases: &[
         case("kill_while_parked", "T56, T57", kill_while_parked),
         case("kill_while_busy", "T56", kill_while_busy),

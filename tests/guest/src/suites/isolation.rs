@@ -26,6 +26,7 @@ use crate::{
 
 pub const SUITE: Suite = Suite {
     name: "isolation",
+    restore: None,
     cases: &[
         case("own_memory", "", own_memory),
         case("nothing_at_zero", "T113, T114", nothing_at_zero),

@@ -39,6 +39,7 @@ use crate::{
 
 pub const SUITE: Suite = Suite {
     name: "malformed",
+    restore: None,
     cases: &[
         case("unknown_numbers", "T18, T152, T154, T173", || {
             quietly(unknown_numbers)

@@ -41,6 +41,7 @@ use crate::{
 
 pub const SUITE: Suite = Suite {
     name: "session",
+    restore: None,
     cases: &[
         case("query", "T153", query),
         case("two_dsps_four_sessions_threads", "T73, T74, T167", threads),

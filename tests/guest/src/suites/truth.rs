@@ -18,6 +18,7 @@ use crate::{
 
 pub const SUITE: Suite = Suite {
     name: "truth",
+    restore: None,
     cases: &[
         case("stock_calculator", "T179, T180", calculator),
         case("stock_echo", "T179, T180", echo),
