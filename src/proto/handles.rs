@@ -32,7 +32,7 @@ pub const LAST_STATIC: u32 = 20;
 
 /// Whether a handle is reserved for calls that the kernel makes for itself.
 pub const fn is_kernel_only(handle: u32) -> bool {
-    handle == PROCESS_MANAGER
+    matches!(handle, PROCESS_MANAGER | DSP_UTILITIES)
 }
 
 /// Whether a handle names a module that was opened at run time.

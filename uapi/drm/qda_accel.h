@@ -120,9 +120,10 @@ extern "C" {
 /* Value of an fd field that means: no buffer, the data is at the address. */
 #define DRM_QDA_FD_NONE			(-1)
 
-/* Remote handles: kernel only, and the module loader (remotectl). */
+/* Remote handles: two of the kernel's, and the module loader (remotectl). */
 #define DRM_QDA_HANDLE_REMOTECTL0	0
 #define DRM_QDA_HANDLE_KERNEL		1
+#define DRM_QDA_HANDLE_UTILITIES	2
 #define DRM_QDA_HANDLE_REMOTECTL	8
 
 /* Results of the DSP; the complete table is part of the DSP's documentation. */
@@ -381,7 +382,7 @@ struct drm_qda_fastrpc_invoke_args {
  * DSP answers. Everyone who has the file may call, from any thread; calls of
  * several threads run side by side.
  *
- * Errors: ENOTCONN (no process), EPERM (DRM_QDA_HANDLE_KERNEL), EFAULT (@args
+ * Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (@args
  * is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes
  * than DRM_QDA_MAX_INLINE_SIZE), EINVAL (an fd), EOPNOTSUPP (a dma-buf or a
  * handle argument, in version 1.0), ENOSPC, EINTR, EPIPE. Returns the DSP's

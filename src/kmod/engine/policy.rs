@@ -6,7 +6,7 @@
 //! |---|---|
 //! | attach to the root PD | trusted openers |
 //! | create a process | everybody |
-//! | call a handle | everybody, except the handles of the kernel |
+//! | call a handle | everybody, except the handles of the kernel (1 and 2) |
 //!
 //! Trust belongs to the open file, so a daemon can open it, drop its privileges, and go on.
 

@@ -18,6 +18,7 @@ pub const DRM_QDA_MAX_ARGS: u32 = 540;
 pub const DRM_QDA_FD_NONE: i32 = -1;
 pub const DRM_QDA_HANDLE_REMOTECTL0: u32 = 0;
 pub const DRM_QDA_HANDLE_KERNEL: u32 = 1;
+pub const DRM_QDA_HANDLE_UTILITIES: u32 = 2;
 pub const DRM_QDA_HANDLE_REMOTECTL: u32 = 8;
 pub const DRM_QDA_RESULT_BASE: u32 = 2147484672;
 pub const DRM_QDA_RESULT_BAD_STATE: u32 = 2147484685;
@@ -144,7 +145,7 @@ pub struct drm_qda_fastrpc_invoke_args {
     #[doc = " @attr: In. Read by no one; zero."]
     pub attr: __u32,
 }
-#[doc = " struct drm_qda_invoke_args - call a method on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_INVOKE. Waits without time limit until the\n DSP answers. Everyone who has the file may call, from any thread; calls of\n several threads run side by side.\n\n Errors: ENOTCONN (no process), EPERM (DRM_QDA_HANDLE_KERNEL), EFAULT (@args\n is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes\n than DRM_QDA_MAX_INLINE_SIZE), EINVAL (an fd), EOPNOTSUPP (a dma-buf or a\n handle argument, in version 1.0), ENOSPC, EINTR, EPIPE. Returns the DSP's\n result."]
+#[doc = " struct drm_qda_invoke_args - call a method on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_INVOKE. Waits without time limit until the\n DSP answers. Everyone who has the file may call, from any thread; calls of\n several threads run side by side.\n\n Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (@args\n is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes\n than DRM_QDA_MAX_INLINE_SIZE), EINVAL (an fd), EOPNOTSUPP (a dma-buf or a\n handle argument, in version 1.0), ENOSPC, EINTR, EPIPE. Returns the DSP's\n result."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_invoke_args {

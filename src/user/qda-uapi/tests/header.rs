@@ -46,6 +46,7 @@ fn rust_constants() -> BTreeMap<String, i64> {
         DRM_QDA_GEM_CREATE,
         DRM_QDA_GEM_MMAP_OFFSET,
         DRM_QDA_HANDLE_KERNEL,
+        DRM_QDA_HANDLE_UTILITIES,
         DRM_QDA_HANDLE_REMOTECTL,
         DRM_QDA_HANDLE_REMOTECTL0,
         DRM_QDA_INIT_ATTACH,
