@@ -339,6 +339,7 @@ fn check_decoded(name: &str, call: &Call, args: &[GArg], request: &[u8], message
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "reads all files, which takes minutes")]
 fn there_are_enough_vectors() {
     let vectors = vectors();
     let is_call = |(_, vector): &&(String, Vector)| matches!(vector, Vector::Call { .. });
@@ -384,6 +385,7 @@ fn calls_encode_to_their_vectors() {
 
 // covers: T3, T10, T11, T13
 #[test]
+#[cfg_attr(miri, ignore = "reads all files, which takes minutes")]
 fn vectors_decode_to_their_calls() {
     for (name, vector) in vectors() {
         if let Vector::Call {
@@ -402,6 +404,7 @@ fn vectors_decode_to_their_calls() {
 
 // covers: T35, T41, T50
 #[test]
+#[cfg_attr(miri, ignore = "reads all files, which takes minutes")]
 fn responses_parse_as_their_vectors_say() {
     for (name, vector) in vectors() {
         let Vector::Response {

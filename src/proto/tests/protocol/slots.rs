@@ -243,7 +243,7 @@ proptest! {
     fn random_orders(
         len in 2_usize..7,
         first in prop_oneof![Just(1), Just(Sequence::MAX), Just(Sequence::MAX - 7)],
-        ops in prop::collection::vec(op(), 1..250),
+        ops in prop::collection::vec(op(), 1..if cfg!(miri) { 40 } else { 250 }),
     ) {
         let first = Sequence::new(first).expect("all three are in range");
         let mut table = SlotTable::with_sequence(vec![Slot::FREE; len], first);
