@@ -4,6 +4,10 @@
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{
+    AtomicU32,
+    Ordering, //
+};
 use std::sync::{
     Arc,
     Barrier, //
@@ -265,13 +269,14 @@ fn all_banks_busy() -> Outcome {
 
 /// More threads than banks create and close; at the end all banks are free again.
 fn creates_race_for_banks() -> Outcome {
+    // A refused create returns at once, so one thread may well have bad luck all the time.
+    static CREATED: AtomicU32 = AtomicU32::new(0);
     in_threads(12, |n| {
-        let mut successes = 0;
         for _ in 0..15 {
             let file = File::open(CDSP)?;
             match file.create() {
                 0 => {
-                    successes += 1;
+                    CREATED.fetch_add(1, Ordering::Relaxed);
                     if n % 3 == 0 {
                         file.still_works()?;
                     }
@@ -279,9 +284,14 @@ fn creates_race_for_banks() -> Outcome {
                 value => ensure_ret!(value, -libc::EBUSY, "create in thread {n}"),
             }
         }
-        ensure!(successes > 0 || n > 0, "thread {n} never got a bank");
         Ok(())
     })?;
+    let created = CREATED.load(Ordering::Relaxed) as usize;
+    let capacity = dt::dsp(CDSP)?.capacity();
+    ensure!(
+        created >= capacity,
+        "only {created} of 180 creates succeeded"
+    );
     let mut sessions = Vec::new();
     for n in 0..dt::dsp(CDSP)?.capacity() {
         let file = File::open(CDSP)?;
@@ -397,7 +407,7 @@ fn call_before_create() -> Outcome {
     let file = File::open(CDSP)?;
     let before = sim::counter("requests")?;
     let data = [0; 16];
-    for handle in [0, 2, 3, 4, 7, 8, 9, 21, 0x1234_5678, u32::MAX] {
+    for handle in [0, 3, 4, 7, 8, 9, 21, 0x1234_5678, u32::MAX] {
         let value = Call::new(2).on(file.raw(), handle);
         ensure_ret!(value, -libc::ENOTCONN, "call of handle {handle}");
         let value = Call::new(3).input(&data).on(file.raw(), handle);
