@@ -24,7 +24,6 @@ use crate::{
             CallError,
             CallResult, //
         },
-        policy,
         session::Session, //
     },
     proto::{
@@ -134,8 +133,6 @@ impl Session {
     /// [`CallError::Interrupted`]; the DSP goes on with the call, and its memory stays taken until
     /// it has answered.
     pub(crate) fn call(&self, request: &CallRequest<'_>) -> CallResult<DspResult> {
-        policy::call_handle(request.handle)?;
-
         let planned = request.plan()?;
         let entry = self.enter()?;
         let memory = self.arena().take(planned.size())?;

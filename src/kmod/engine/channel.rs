@@ -246,13 +246,16 @@ impl Channel {
         self.link.settle();
     }
 
-    /// Ends all calls: the DSP will answer no more.
+    /// Ends all calls: the DSP will answer no more, and nothing is sent to it when this returns. May
+    /// sleep.
     pub(crate) fn kill(&self) {
         let mut calls = self.calls.lock();
         calls.closing = true;
         calls.table.kill(|outcome| {
             self.wake(outcome);
         });
+        drop(calls);
+        self.link.settle();
     }
 }
 

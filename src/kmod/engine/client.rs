@@ -13,6 +13,7 @@
 
 use crate::{
     engine::{
+        call::CallRequest,
         dsp::Dsp,
         error::{
             CallError,
@@ -173,12 +174,18 @@ impl Client {
     }
 
     /// The session, if there is one.
-    pub(crate) fn session(&self) -> CallResult<Arc<Session>> {
+    fn session(&self) -> CallResult<Arc<Session>> {
         match &*self.state.lock() {
             State::Live(session) => Ok(session.clone()),
             State::Vacant | State::Starting => Err(CallError::NoProcess),
             State::Closed => Err(CallError::Gone),
         }
+    }
+
+    /// Makes a remote call, see [`Session::call`].
+    pub(crate) fn call(&self, request: &CallRequest<'_>) -> CallResult<DspResult> {
+        policy::call_handle(request.handle)?;
+        self.session()?.call(request)
     }
 
     /// What is known of the session, if there is one.

@@ -105,6 +105,11 @@ const INIT_MEMORY: usize = 2 * 1024 * 1024;
 /// Its size is a multiple of this.
 const INIT_UNIT: usize = 1024 * 1024;
 
+/// Event: the DSP has answered whether there is a process, or is not waited for any more.
+const ARRIVED: usize = 0;
+/// Event: the DSP has answered to the release, or is not waited for any more.
+const DEPARTED: usize = 1;
+
 /// Calls that their waiters gave up, and room for those that may be.
 struct Ledger {
     /// Calls under way. Each may be parked at any time, and parking must not fail.
@@ -142,8 +147,8 @@ pub(crate) struct Session {
     ledger: Mutex<Ledger>,
     #[pin]
     farewell: Mutex<Farewell>,
-    /// Completed when the DSP has answered whether there is a process.
-    arrival: CompletionTable,
+    /// [`ARRIVED`] and [`DEPARTED`].
+    events: CompletionTable,
     #[pin]
     memory: Mutex<ProcessMemory>,
     arena: Arc<Arena>,
@@ -244,6 +249,14 @@ impl Session {
     /// Sends the release, if there is a process, and says whether the DSP can no longer touch its
     /// memory.
     fn release(&self, timeout: Duration) -> Released {
+        let released = self.try_release(timeout);
+        if !matches!(released, Released::Before) {
+            self.events.complete(DEPARTED);
+        }
+        released
+    }
+
+    fn try_release(&self, timeout: Duration) -> Released {
         let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
         let memory = match farewell {
             Farewell::Unborn(_) => return Released::Confirmed,
@@ -286,12 +299,14 @@ impl Session {
     pub(crate) fn release_quickly(&self) -> bool {
         // A process that is just being created uses the memory that is taken away next.
         let arriving = matches!(*self.farewell.lock(), Farewell::Arriving(_));
-        if arriving && self.arrival.wait_timeout(0, LAST_CALL) == Wait::TimedOut {
+        if arriving && self.events.wait_timeout(ARRIVED, LAST_CALL) == Wait::TimedOut {
             return false;
         }
         match self.release(LAST_CALL) {
-            Released::Confirmed | Released::Refused | Released::Before => true,
+            Released::Confirmed | Released::Refused => true,
             Released::DspGone | Released::Unknown => false,
+            // A client is closing just now. Its process uses the memory until that is done.
+            Released::Before => self.events.wait_timeout(DEPARTED, LAST_CALL) == Wait::Completed,
         }
     }
 
@@ -308,7 +323,8 @@ impl Session {
     fn give_up_arrival(&self) {
         let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
         drop(farewell);
-        self.arrival.complete(0);
+        self.events.complete(ARRIVED);
+        self.events.complete(DEPARTED);
     }
 
     /// Notes the answer: whether there is a process.
@@ -320,7 +336,7 @@ impl Session {
             other => other,
         };
         drop(farewell);
-        self.arrival.complete(0);
+        self.events.complete(ARRIVED);
     }
 
     /// Takes all memory from the DSP.
@@ -343,7 +359,7 @@ enum Released {
     Refused,
     /// The DSP did not answer. It may still run.
     Unknown,
-    /// Somebody else sent the release, because the channel goes, and sees to the rest.
+    /// Somebody else sends the release and sees to the rest.
     Before,
 }
 
@@ -388,7 +404,7 @@ impl Unborn {
         let farewell = arena.take(MESSAGE)?;
         // Room for the release and for a creation that is not answered.
         let parked = KVec::with_capacity(2, GFP_KERNEL)?;
-        let arrival = CompletionTable::new(1)?;
+        let events = CompletionTable::new(2)?;
 
         let session = dsp.enroll(|client| {
             Ok(Arc::pin_init(
@@ -397,7 +413,7 @@ impl Unborn {
                     pd,
                     ledger <- new_mutex!(Ledger { in_flight: 2, parked }, "qda_ledger"),
                     farewell <- new_mutex!(Farewell::Unborn(farewell), "qda_farewell"),
-                    arrival,
+                    events,
                     memory <- new_mutex!(ProcessMemory::default(), "qda_process_memory"),
                     arena,
                     seat,

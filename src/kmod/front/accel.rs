@@ -180,8 +180,7 @@ fn invoke(_dev: &drm::Device<Accel>, arg: &mut Invoke, file: &drm::File<Accel>) 
         scalars,
         arguments,
     };
-    let result = file.session().and_then(|session| session.call(&request))?;
-    Ok(result.raw())
+    Ok(file.call(&request)?.raw())
 }
 
 /// Reads the arguments of a call from user space, each once, and classifies them.
