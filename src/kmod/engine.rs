@@ -43,10 +43,7 @@ pub(crate) mod policy;
 pub(crate) mod session;
 
 pub(crate) use self::{
-    call::{
-        Argument,
-        CallRequest, //
-    },
+    call::Argument,
     client::{
         Client,
         SessionSpec,

@@ -13,7 +13,10 @@
 
 use crate::{
     engine::{
-        call::CallRequest,
+        call::{
+            Argument,
+            CallRequest, //
+        },
         dsp::Dsp,
         error::{
             CallError,
@@ -31,7 +34,8 @@ use crate::{
     proto::{
         context::Pd,
         errors::DspResult,
-        methods::attrs::ProcessAttrs, //
+        methods::attrs::ProcessAttrs,
+        scalars::Scalars, //
     },
 };
 use core::mem;
@@ -90,6 +94,23 @@ pub(crate) struct Facts {
     pub(crate) sid: u32,
     /// Client id on the DSP.
     pub(crate) client: i32,
+}
+
+/// A client that may call a handle.
+pub(crate) struct Caller {
+    session: Arc<Session>,
+    handle: u32,
+}
+
+impl Caller {
+    /// Makes a remote call, see [`Session::call`].
+    pub(crate) fn call(&self, scalars: Scalars, arguments: &[Argument]) -> CallResult<DspResult> {
+        self.session.call(&CallRequest {
+            handle: self.handle,
+            scalars,
+            arguments,
+        })
+    }
 }
 
 /// One open file of a front end.
@@ -182,10 +203,13 @@ impl Client {
         }
     }
 
-    /// Makes a remote call, see [`Session::call`].
-    pub(crate) fn call(&self, request: &CallRequest<'_>) -> CallResult<DspResult> {
-        policy::call_handle(request.handle)?;
-        self.session()?.call(request)
+    /// Permits calls of `handle`, before anything else of them is looked at.
+    pub(crate) fn caller(&self, handle: u32) -> CallResult<Caller> {
+        policy::call_handle(handle)?;
+        Ok(Caller {
+            session: self.session()?,
+            handle,
+        })
     }
 
     /// What is known of the session, if there is one.

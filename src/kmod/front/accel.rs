@@ -22,7 +22,6 @@ use crate::{
         ArgClass,
         Argument,
         CallError,
-        CallRequest,
         Client,
         Dsp,
         Scalars,
@@ -161,6 +160,7 @@ fn create(
 
 /// Makes a remote call.
 fn invoke(_dev: &drm::Device<Accel>, arg: &mut Invoke, file: &drm::File<Accel>) -> Result<i32> {
+    let caller = file.caller(arg.handle)?;
     let scalars = Scalars::new(arg.sc);
     let count = scalars.total();
 
@@ -175,12 +175,7 @@ fn invoke(_dev: &drm::Device<Accel>, arg: &mut Invoke, file: &drm::File<Accel>) 
     };
     fetch(scalars, arg.args, arguments)?;
 
-    let request = CallRequest {
-        handle: arg.handle,
-        scalars,
-        arguments,
-    };
-    Ok(file.call(&request)?.raw())
+    Ok(caller.call(scalars, arguments)?.raw())
 }
 
 /// Reads the arguments of a call from user space, each once, and classifies them.
