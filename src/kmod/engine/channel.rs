@@ -328,7 +328,11 @@ impl<M> Pending<'_, M> {
     fn give_up(self, why: CallError) -> Waited<M> {
         let abandon = self.channel.calls.lock().table.abandon(self.word);
         match abandon {
-            Abandon::AlreadyDone(reply) => self.finish(reply),
+            // The answer came just now. It counts, unless all waiters get the same one.
+            Abandon::AlreadyDone(reply) => self.finish(match why {
+                CallError::Gone => Reply::Gone,
+                _ => reply,
+            }),
             Abandon::Abandoned | Abandon::Unknown => Waited::GaveUp(
                 why,
                 Abandoned {
