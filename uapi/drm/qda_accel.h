@@ -427,7 +427,8 @@ struct drm_qda_invoke_args {
  *
  * The file becomes a client of the process that runs on the DSP from its boot,
  * as daemons need it. Who may call: the file must have been opened with
- * CAP_SYS_ADMIN; the thread that calls does not need it.
+ * CAP_SYS_ADMIN; the thread that calls does not need it. A DSP whose device
+ * tree node says qcom,non-secure-domain lets everybody attach.
  *
  * Errors: EACCES (opened without the capability), EEXIST (the file has a
  * process), EBUSY (no free context bank). Returns the DSP's result.
