@@ -21,6 +21,10 @@
 //! One mutex each around the parked calls, the message of the release and the memory of the
 //! process. None is held across a wait.
 
+mod unborn;
+
+pub(crate) use self::unborn::Unborn;
+
 use crate::{
     engine::{
         arena::{
@@ -35,10 +39,6 @@ use crate::{
             Origin,
             Waited, //
         },
-        client::{
-            SessionSpec,
-            Shell, //
-        },
         dsp::Dsp,
         error::{
             CallError,
@@ -49,24 +49,13 @@ use crate::{
         context::Pd,
         encode::Encoder,
         errors::DspResult,
-        layout::{
-            Arg,
-            Plan, //
-        },
+        layout::Plan,
         methods::{
-            attrs::ProcessAttrs,
-            name::TaskName,
-            process::{
-                CreateArgs,
-                CreateCall, //
-            },
-            Attach,
             Method,
             Release, //
         },
         wire::{
             ClientId,
-            PageEntry,
             Sender, //
         },
     },
@@ -84,7 +73,6 @@ use core::{
     time::Duration, //
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     sync::{
         Arc,
@@ -99,11 +87,6 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Most bytes of a message of the kernel, a page.
 const MESSAGE: usize = 4096;
-
-/// Least memory that a process starts with, in bytes.
-const INIT_MEMORY: usize = 2 * 1024 * 1024;
-/// Its size is a multiple of this.
-const INIT_UNIT: usize = 1024 * 1024;
 
 /// Event: the DSP has answered whether there is a process, or is not waited for any more.
 const ARRIVED: usize = 0;
@@ -389,163 +372,4 @@ impl Drop for Entry<'_> {
         let mut ledger = self.session.ledger.lock();
         ledger.in_flight = ledger.in_flight.saturating_sub(1);
     }
-}
-
-/// A session without a process: everything is there but the DSP does not know of it.
-pub(crate) struct Unborn {
-    session: Option<Arc<Session>>,
-}
-
-impl Unborn {
-    /// Takes a seat, a client id and memory.
-    pub(crate) fn new(dsp: &Arc<Dsp>, pd: Pd) -> CallResult<Self> {
-        let seat = dsp.banks().sit()?;
-        let arena = Arena::new(seat.bank())?;
-        let farewell = arena.take(MESSAGE)?;
-        // Room for the release and for a creation that is not answered.
-        let parked = KVec::with_capacity(2, GFP_KERNEL)?;
-        let events = CompletionTable::new(2)?;
-
-        let session = dsp.enroll(|client| {
-            Ok(Arc::pin_init(
-                pin_init!(Session {
-                    client,
-                    pd,
-                    ledger <- new_mutex!(Ledger { in_flight: 2, parked }, "qda_ledger"),
-                    farewell <- new_mutex!(Farewell::Unborn(farewell), "qda_farewell"),
-                    events,
-                    memory <- new_mutex!(ProcessMemory::default(), "qda_process_memory"),
-                    arena,
-                    seat,
-                    dsp: dsp.clone(),
-                }),
-                GFP_KERNEL,
-            )?)
-        })?;
-        Ok(Self {
-            session: Some(session),
-        })
-    }
-
-    /// Attaches to the process that the protection domain names.
-    pub(crate) fn attach(self) -> CallResult<(DspResult, Option<Arc<Session>>)> {
-        let session = self.session()?;
-        let memory = session.arena.take(MESSAGE)?;
-        session.expect_arrival();
-        let waited = session.kernel_call(
-            &Attach::new(session.client),
-            memory,
-            Origin::Kernel,
-            KERNEL_CALL,
-        )?;
-        self.bear(waited)
-    }
-
-    /// Creates a process.
-    pub(crate) fn create(
-        self,
-        spec: &SessionSpec,
-        attrs: ProcessAttrs,
-    ) -> CallResult<(DspResult, Option<Arc<Session>>)> {
-        let session = self.session()?;
-        let bank = session.seat.bank();
-
-        let (shell, shell_len) = match spec.shell {
-            Shell::None => (None, 0),
-            Shell::User { user, len } => {
-                let shell = DmaMemory::new(bank, len)?;
-                shell.copy_from_user(0, user, len)?;
-                shell.sync_for_device(0, len);
-                (Some(shell), len)
-            }
-        };
-        let init = DmaMemory::new(bank, init_memory_size(shell_len)?)?;
-
-        let shell_arg = match &shell {
-            None => Arg::Empty,
-            Some(shell) => {
-                let address = session.dsp_address(shell.address(), shell.size())?;
-                // CAST: `usize` has 64 bits where a DSP is.
-                Arg::mapped(address, address, shell_len as u64)
-            }
-        };
-        let init_page = PageEntry::new(
-            session.dsp_address(init.address(), init.size())?,
-            // CAST: As above.
-            init.size() as u64,
-        );
-        // From here on the DSP may use both until the process is released.
-        *session.memory.lock() = ProcessMemory {
-            init: Some(init),
-            shell,
-        };
-
-        let call = CreateArgs::new(
-            session.client,
-            TaskName::snapshot(&task::current_comm()),
-            shell_arg,
-            spec.signature_len,
-            attrs,
-            init_page,
-        )
-        .ok_or(CallError::Invalid)?
-        .call();
-        let memory = session.arena.take(MESSAGE)?;
-        session.expect_arrival();
-        let waited = match &call {
-            CreateCall::Plain(method) => {
-                session.kernel_call(method, memory, Origin::Kernel, KERNEL_CALL)?
-            }
-            CreateCall::Attr(method) => {
-                session.kernel_call(method, memory, Origin::Kernel, KERNEL_CALL)?
-            }
-        };
-        self.bear(waited)
-    }
-
-    fn session(&self) -> CallResult<&Arc<Session>> {
-        self.session.as_ref().ok_or(CallError::Invalid)
-    }
-
-    /// Turns the answer to attach or create into a session.
-    fn bear(mut self, waited: Waited<CallMemory>) -> CallResult<(DspResult, Option<Arc<Session>>)> {
-        match waited {
-            Waited::Answered(result, memory) if result.is_success() => {
-                drop(memory);
-                let session = self.session.take().ok_or(CallError::Invalid)?;
-                session.note_arrival(true);
-                Ok((result, Some(session)))
-            }
-            // The DSP refused: there is no process, and this value frees everything.
-            Waited::Answered(result, _) => Ok((result, None)),
-            Waited::Gone(_) => Err(CallError::Gone),
-            Waited::GaveUp(why, abandoned) => {
-                // The process may yet come to life: nothing of it may be used otherwise.
-                if let Some(session) = self.session.take() {
-                    session.park_for_good(abandoned);
-                    session.give_up_arrival();
-                    session.dsp.quarantine(&session);
-                }
-                Err(why)
-            }
-        }
-    }
-}
-
-impl Drop for Unborn {
-    fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
-            session.note_arrival(false);
-            session.dsp.forget(&session);
-        }
-    }
-}
-
-/// Bytes of memory that a process with such a shell starts with.
-fn init_memory_size(shell_len: usize) -> CallResult<usize> {
-    shell_len
-        .checked_mul(4)
-        .map(|bytes| bytes.max(INIT_MEMORY))
-        .and_then(|bytes| bytes.checked_next_multiple_of(INIT_UNIT))
-        .ok_or(CallError::Invalid)
 }
