@@ -7,13 +7,14 @@ INPUT ?= tests/data/numbers.txt
 export KERNEL_DEBS DEBIAN_MIRROR VERBOSE TIMEOUT
 export QDA_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help run test check modules shell fmt refresh clean
+.PHONY: help run test check miri modules shell fmt refresh clean
 
 help:
 	@echo 'make run [INPUT=file]    let a simulated DSP sum the integers of a file (one per line) and find'
 	@echo '                         their maximum, on the stock kernel in a virtual machine'
 	@echo 'make test                everything that proves the tree; ends with "N passed, N failed, N skipped"'
 	@echo 'make check               the part of it that needs no guest and takes seconds'
+	@echo "make miri                the protocol's tests under Miri, if this machine has a nightly toolchain with it"
 	@echo 'make shell               an interactive guest with the modules and programs'
 	@echo 'make modules             qda.ko and the simulator for the stock kernel, below build/'
 	@echo 'make modules KDIR=dir    qda.ko for your own kernel (its build folder), with your own tools'
@@ -32,6 +33,9 @@ test:
 
 check:
 	@scripts/test --host
+
+miri:
+	@scripts/miri
 
 modules:
 	@scripts/modules $(if $(KDIR),--kdir "$(KDIR)")
