@@ -27,7 +27,11 @@ void *qda_sim_phys_to_virt(phys_addr_t phys)
 
 void qda_sim_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *))
 {
-	*work = IRQ_WORK_INIT_HARD(func);
+	/*
+	 * Runs in hard interrupt context here, and in a thread on PREEMPT_RT,
+	 * just like the interrupt handler of GLINK.
+	 */
+	*work = IRQ_WORK_INIT(func);
 }
 
 void qda_sim_init_ept(struct rpmsg_endpoint *ept, struct rpmsg_device *rpdev,
