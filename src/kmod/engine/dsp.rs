@@ -188,8 +188,8 @@ impl Dsp {
 
     /// Ends all sessions and gives back the banks. The device must have no nodes any more.
     ///
-    /// Waits for the DSP to release its processes, all together for at most a second: it may be
-    /// dead already.
+    /// Waits for the DSP to release its processes. It may be dead already, so the first one that it
+    /// does not answer for within a second is the last one that is waited for.
     pub(crate) fn shut_down(&self) {
         self.mark_dead();
         let sessions = mem::take(&mut self.registry.lock().sessions);
