@@ -3,8 +3,8 @@
 //!
 //! A [`Baseline`] is taken before a case and compared after it: the kernel log has no new line
 //! that tells of a defect, the simulated DSP saw nothing malformed and no address fault that the
-//! case did not announce, all processes on the DSP have ended, the driver holds no session, seat or
-//! call, and the IOMMU groups are the same.
+//! case did not announce, all processes on the DSP have ended, the driver holds no session, seat,
+//! call, mapping or heap page, and the IOMMU groups are the same.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -115,7 +115,16 @@ fn not_zero(status: &str) -> Vec<&str> {
             let mut words = line.split_whitespace();
             let counted = matches!(
                 words.next(),
-                Some("sessions" | "quarantined" | "seats" | "calls")
+                Some(
+                    "sessions"
+                        | "quarantined"
+                        | "seats"
+                        | "calls"
+                        | "mappings"
+                        | "remote_maps"
+                        | "held"
+                        | "heap_bytes"
+                )
             );
             counted && words.next() != Some("0")
         })
@@ -274,8 +283,18 @@ mod tests {
 
     #[test]
     fn what_is_held_is_found() {
-        let status = "sessions 0\nquarantined 2\nseats 0\ncalls 1\ndropped 7\n";
-        assert_eq!(not_zero(status), ["quarantined 2", "calls 1"]);
+        let status = "sessions 0\nquarantined 2\nseats 0\ncalls 1\ndropped 7\n\
+                      mappings 3\nremote_maps 0\nheld 1\nheap_bytes 4096\n";
+        assert_eq!(
+            not_zero(status),
+            [
+                "quarantined 2",
+                "calls 1",
+                "mappings 3",
+                "held 1",
+                "heap_bytes 4096"
+            ]
+        );
         assert!(not_zero("").is_empty());
     }
 
