@@ -34,6 +34,80 @@ extern "C" {
  * to the calling process.
  *
  * All calls are blocking; O_NONBLOCK and the access mode of open() are ignored.
+ *
+ * New programs call methods with DRM_IOCTL_QDA_CALL, which names buffers by GEM
+ * handle. DRM_IOCTL_QDA_REMOTE_INVOKE does the same for programs that know
+ * dma-buf file descriptors and user addresses.
+ */
+
+/**
+ * DOC: Buffers
+ *
+ * A buffer is memory that CPU and DSP share without copying:
+ *
+ * - DRM_IOCTL_QDA_GEM_CREATE makes one. Its memory is ordinary memory of the
+ *   system: it is charged to the memory cgroup of the thread that touches a page
+ *   first, may be swapped out while no DSP has it mapped, and is zero at first.
+ * - PRIME_FD_TO_HANDLE imports a dma-buf of any other driver. A dma-buf that
+ *   this node exported itself gives the very object.
+ * - PRIME_HANDLE_TO_FD exports a buffer; every device can attach to it.
+ * - GEM_CLOSE gives a handle back. The memory lives on as long as a mapping, an
+ *   export, a call or the DSP uses it.
+ *
+ * Nothing of a buffer is visible to a DSP until a call, a shell or REMOTE_MAP of
+ * a process names it. Then the whole buffer is mapped into the context bank of
+ * that process, and only there; it stays mapped, so that the next use costs
+ * nothing, until the buffer is gone or the process has ended. The DSP sees the
+ * pages of the buffer and nothing else of the host's memory. A buffer that two
+ * processes use has a mapping in each bank. An imported buffer must be contiguous
+ * in the address space of the bank, otherwise its use fails with EINVAL.
+ *
+ * The first use of a buffer may fail with ENOMEM: no memory, or no room left in
+ * the address space of the context bank, which most DSPs limit to 4 GiB.
+ */
+
+/**
+ * DOC: What is copied
+ *
+ * An inline argument (INVOKE without a file descriptor, CALL with
+ * DRM_QDA_ARG_INLINE) is copied by the kernel, in before the DSP is told and out
+ * after it answered. An argument in a buffer is never copied: the DSP works on
+ * the pages of the buffer. "qda-bytes-copied" in /proc/PID/fdinfo counts the
+ * bytes of inline arguments that were copied for this file.
+ *
+ * A call needs no REMOTE_MAP: without it, its buffers are known to the DSP for
+ * the time of the call. The DSP's address of a buffer may differ from call to
+ * call. REMOTE_MAP is for memory that the DSP uses between calls.
+ */
+
+/**
+ * DOC: Cache rules
+ *
+ * The DSP and the CPU use a buffer in turns: while a call that names a range is
+ * under way, the CPU does not touch this range, and the DSP does not touch it
+ * before and after.
+ *
+ * - Buffers of GEM_CREATE as arguments of a call: the driver does what the caches
+ *   need, for the range of the argument. On DSPs that see the caches of the CPU
+ *   this is nothing.
+ * - Imported buffers: their exporter owns the caches. On DSPs that do not see the
+ *   caches of the CPU, every access of the CPU between two calls is enclosed in
+ *   DMA_BUF_IOCTL_SYNC (START and END) of the dma-buf.
+ * - Buffers that the DSP uses between calls, as with DRM_QDA_MAP_FD: the driver
+ *   does not know when. The CPU's accesses are enclosed in DMA_BUF_IOCTL_SYNC on
+ *   an export of the buffer, and CPU and DSP agree on whose turn it is.
+ *
+ * A program that always encloses its accesses in DMA_BUF_IOCTL_SYNC is right with
+ * every buffer on every DSP.
+ */
+
+/**
+ * DOC: When the DSP is gone
+ *
+ * When a DSP crashed, was restarted or its driver was unbound, it can no longer
+ * reach any memory of the client. Mappings of mmap() and exported dma-bufs stay
+ * usable by the CPU with the contents that they have. Every ioctl of the open
+ * node fails with ENODEV; the handles end with close().
  */
 
 /**
@@ -41,14 +115,15 @@ extern "C" {
  *
  * Errors of the kernel arrive as -1 with errno, as usual. Calls that run code
  * on the DSP (INIT_ATTACH, REMOTE_SESSION_CREATE, REMOTE_MAP, REMOTE_MUNMAP,
- * REMOTE_INVOKE) return the DSP's 32-bit result as the value of ioctl():
+ * REMOTE_INVOKE) return the DSP's 32-bit result as the value of ioctl(). CALL
+ * returns 0 or an error of the kernel, and gives the result in a field:
  *
  * - 0 is success;
  * - results of the DSP have the base DRM_QDA_RESULT_BASE (0x80000400), for
  *   example 0x8000040D, and reach the caller of ioctl() as a negative int
  *   below -4095, which the C library hands out unchanged;
  * - a small positive value is a result without base;
- * - a result of -4095..-1 cannot be told from an errno.
+ * - a result of -4095..-1 cannot be told from an errno, except with CALL.
  *
  * Errors that every call may give:
  *
@@ -57,20 +132,20 @@ extern "C" {
  * - EFAULT: an address that cannot be read or written;
  * - EINTR: a signal arrived while the call waited. The DSP goes on with what it
  *   was asked for; its answer is dropped, and nothing is sent a second time;
- * - ENOMEM: no memory.
+ * - ENOMEM: no memory, or no addresses left in the context bank.
  *
  * Calls that send something to the DSP may also give EPIPE (the DSP is going
  * away, or went away while the call waited), ENOSPC (255 calls of this DSP are
  * under way), ETIMEDOUT (the DSP did not answer a request that the driver makes
- * for the client; user calls themselves have no time limit) and errors of the
- * transport below the driver.
+ * for the client; REMOTE_INVOKE itself has no time limit, CALL has the one that
+ * the caller sets) and errors of the transport below the driver.
  */
 
 /**
  * DOC: Rules for extensions
  *
  * - Numbers, layouts and meanings that are published here never change.
- *   Something new gets a new number (from 0x08 on) or a new flag.
+ *   Something new gets a new number (from 0x09 on) or a new flag.
  * - A structure may grow at its end. The kernel reads missing bytes as zero,
  *   so a new field means with zero what the call did before.
  * - 64-bit fields come first or are aligned by explicit padding; a structure
@@ -91,13 +166,15 @@ extern "C" {
  *
  * 1.0:
  *   QUERY, INIT_ATTACH, REMOTE_SESSION_CREATE (no shell, or shell in user
- *   memory) and REMOTE_INVOKE with inline arguments. The structures of
- *   GEM_CREATE, GEM_MMAP_OFFSET, REMOTE_MAP and REMOTE_MUNMAP are final; the
- *   calls are not implemented yet and fail with EINVAL. A buffer given by file
- *   descriptor fails with EOPNOTSUPP.
+ *   memory) and REMOTE_INVOKE with inline arguments.
+ * 1.1:
+ *   Buffers: GEM_CREATE, GEM_MMAP_OFFSET, PRIME, REMOTE_MAP and REMOTE_MUNMAP;
+ *   file descriptors and handle arguments in REMOTE_SESSION_CREATE and
+ *   REMOTE_INVOKE; CALL. In 1.0 the first group failed with EINVAL and the second
+ *   with EOPNOTSUPP.
  */
 #define DRM_QDA_VERSION_MAJOR		1
-#define DRM_QDA_VERSION_MINOR		0
+#define DRM_QDA_VERSION_MINOR		1
 
 /* Driver-specific numbers; the ioctl number is DRM_COMMAND_BASE plus these. */
 #define DRM_QDA_QUERY			0x00
@@ -108,6 +185,7 @@ extern "C" {
 #define DRM_QDA_REMOTE_MAP		0x05
 #define DRM_QDA_REMOTE_MUNMAP		0x06
 #define DRM_QDA_REMOTE_INVOKE		0x07
+#define DRM_QDA_CALL			0x08
 
 /* Bytes of a DSP name in struct drm_qda_query, with its final NUL. */
 #define DRM_QDA_DSP_NAME_LEN		16
@@ -116,6 +194,14 @@ extern "C" {
 #define DRM_QDA_MAX_SHELL_SIZE		0x400000
 #define DRM_QDA_MAX_INLINE_SIZE		0x4000000
 #define DRM_QDA_MAX_ARGS		540
+
+/* Limits: input or output buffers, input or output handles of one call. */
+#define DRM_QDA_MAX_BUFS		255
+#define DRM_QDA_MAX_HANDLES		15
+
+/* Limits of drm_qda_call.arg_stride in bytes; it is a multiple of 8. */
+#define DRM_QDA_MIN_ARG_STRIDE		48
+#define DRM_QDA_MAX_ARG_STRIDE		512
 
 /* Value of an fd field that means: no buffer, the data is at the address. */
 #define DRM_QDA_FD_NONE			(-1)
@@ -158,12 +244,20 @@ extern "C" {
 #define QDA_MUNMAP_REQUEST_LEGACY	1
 #define QDA_MUNMAP_REQUEST_ATTR		2
 
-/* drm_qda_mem_map.flags with QDA_MAP_REQUEST_LEGACY. */
+/*
+ * drm_qda_mem_map.flags with QDA_MAP_REQUEST_LEGACY:
+ * BUFFER: the pages of a dma-buf become memory of the process;
+ * ADD_PAGES: the pages are added to the heap of the process;
+ * ADD_PAGES_LLC: as ADD_PAGES, for the heap in the last level cache.
+ */
+#define DRM_QDA_MMAP_BUFFER		0x6
 #define DRM_QDA_MMAP_ADD_PAGES		0x1000
+#define DRM_QDA_MMAP_ADD_PAGES_LLC	0x3000
 
 /*
  * drm_qda_mem_map.flags with QDA_MAP_REQUEST_ATTR:
- * STATIC: mapped now and used by later calls, caches handled by the driver;
+ * STATIC: mapped now and at the same place in later calls, caches handled by the
+ * driver for the arguments of calls;
  * FD: mapped now, found by DSP code through its fd, caches handled by the user;
  * FD_DELAYED: as FD, but mapped when DSP code asks for it;
  * FD_NOMAP: as FD_DELAYED, without a mapping on the CPU.
@@ -172,6 +266,20 @@ extern "C" {
 #define DRM_QDA_MAP_FD			2
 #define DRM_QDA_MAP_FD_DELAYED		3
 #define DRM_QDA_MAP_FD_NOMAP		16
+
+/*
+ * drm_qda_call_arg.kind:
+ * INLINE: data in user memory, copied;
+ * BUFFER: data in a buffer object, not copied;
+ * HANDLE: a part of a buffer object that is handed to the DSP by number.
+ */
+#define DRM_QDA_ARG_INLINE		0
+#define DRM_QDA_ARG_BUFFER		1
+#define DRM_QDA_ARG_HANDLE		2
+
+/* drm_qda_call_arg.direction: IN: the DSP reads it; OUT: the DSP writes it. */
+#define DRM_QDA_ARG_IN			0
+#define DRM_QDA_ARG_OUT			1
 
 /**
  * DOC: Scalars
@@ -219,9 +327,14 @@ struct drm_qda_query {
 /**
  * struct drm_qda_gem_create - allocate a buffer object
  *
- * Argument of DRM_IOCTL_QDA_GEM_CREATE. Not implemented in version 1.0.
+ * Argument of DRM_IOCTL_QDA_GEM_CREATE. Sends nothing to the DSP and needs no
+ * process. Everyone who has the file may call. Pages are found on first use, huge
+ * ones where the kernel has them.
  *
- * Errors: EINVAL (size 0, pad), ENOMEM.
+ * Errors: EINVAL (size 0, pad), E2BIG (more than the limit of one object), ENOSPC
+ * (more than the limit of one file), ENOMEM. The administrator sets the limits as
+ * parameters "max_buffer_mib" (16384 if not given) and "max_file_mib" (65536) of
+ * the module.
  */
 struct drm_qda_gem_create {
 	/** @size: In. Bytes; rounded up to whole pages; not 0. */
@@ -236,8 +349,9 @@ struct drm_qda_gem_create {
  * struct drm_qda_gem_mmap_offset - where to mmap() a buffer object
  *
  * Argument of DRM_IOCTL_QDA_GEM_MMAP_OFFSET. Only for objects that GEM_CREATE
- * made; an imported buffer is mapped through its own file descriptor. Not
- * implemented in version 1.0.
+ * made; an imported buffer is mapped through its own file descriptor. A mapping
+ * may cover the object or a part of it that begins on a page, and outlives
+ * handle, file and DSP.
  *
  * Errors: ENOENT (no such handle), EINVAL (imported object, pad).
  */
@@ -265,18 +379,18 @@ struct drm_qda_gem_mmap_offset {
  * for privileges of the opener first.
  *
  * Errors: EEXIST (the file has a process), EBUSY (no free context bank), EINVAL
- * (@filelen above DRM_QDA_MAX_SHELL_SIZE, @siglen above @filelen, @attrs,
- * @filefd), EFAULT (@file), EOPNOTSUPP (@filefd above 0, in version 1.0).
- * Returns the DSP's result. After an error or a result other than 0 there is no
- * process, and the call may be repeated.
+ * (@filelen above DRM_QDA_MAX_SHELL_SIZE or the buffer, @siglen above @filelen,
+ * @attrs, @filefd), EFAULT (@file), EBADF (@filefd). Returns the DSP's result.
+ * After an error or a result other than 0 there is no process, and the call may
+ * be repeated.
  */
 struct drm_qda_init_create {
 	/** @filelen: In. Bytes of the shell with its signature; 0: no shell. */
 	__u32 filelen;
 	/**
-	 * @filefd: In. Above 0: dma-buf with the shell. 0 or DRM_QDA_FD_NONE:
-	 * @filelen bytes are copied from @file. Other negative numbers are
-	 * refused.
+	 * @filefd: In. Above 0: dma-buf with the shell, which may be closed when
+	 * the call has returned. 0 or DRM_QDA_FD_NONE: @filelen bytes are copied
+	 * from @file. Other negative numbers are refused.
 	 */
 	__s32 filefd;
 	/** @attrs: In. DRM_QDA_ATTR bits, usually DRM_QDA_ATTR_UNSIGNED. */
@@ -286,43 +400,72 @@ struct drm_qda_init_create {
 	 * same memory and is counted in @filelen; 0: none.
 	 */
 	__u32 siglen;
-	/** @file: In. User address of the shell. */
+	/**
+	 * @file: In. User address of the shell. With a dma-buf, the place of the
+	 * shell in it follows from this address as from
+	 * drm_qda_fastrpc_invoke_args.ptr.
+	 */
 	__u64 file;
 };
 
 /**
  * struct drm_qda_mem_map - map a buffer into the process on the DSP
  *
- * Argument of DRM_IOCTL_QDA_REMOTE_MAP, for mappings that outlast a call.
- * A call does not need it: its arguments are mapped for the call. LEGACY gives
- * memory to the process's heap, ATTR makes a buffer known under its file
- * descriptor. Not implemented in version 1.0.
+ * Argument of DRM_IOCTL_QDA_REMOTE_MAP, for mappings that outlast a call. A call
+ * does not need it: its arguments are mapped for the call.
  *
- * Errors: ENOTCONN (no process), EBADF (@fd), EINVAL (@request, @flags, @pad,
- * @offset and @size outside the buffer). Returns the DSP's result.
+ * LEGACY gives the process memory, usually for its heap. The pages come from a
+ * dma-buf or, without one, from the kernel; those of the kernel are not visible
+ * to the CPU and count against the limit of the file. The mapping is known by
+ * its address on the DSP.
+ *
+ * ATTR makes a buffer known to code on the DSP under the number of its file
+ * descriptor, which this code gets in an argument and looks up. The mapping is
+ * known by number, address and size. The number may be closed or used for
+ * something else afterwards; the buffer stays what it was.
+ *
+ * The DSP can reach the whole buffer in either case. The buffer is held until
+ * REMOTE_MUNMAP or the end of the process, also when its handles and file
+ * descriptors are closed.
+ *
+ * Errors: ENOTCONN (no process), EBADF (@fd), EINVAL (@fd is no dma-buf or
+ * missing, @request, @flags, @pad, @vaddrin with pages of the kernel, @offset and
+ * @size outside the buffer), ENOSPC (limit of the file), ETIMEDOUT (the mapping
+ * stays until the process ends). Returns the DSP's result.
  */
 struct drm_qda_mem_map {
 	/** @request: In. QDA_MAP_REQUEST_LEGACY or QDA_MAP_REQUEST_ATTR. */
 	__u32 request;
 	/**
-	 * @flags: In. LEGACY: DRM_QDA_MMAP_ADD_PAGES. ATTR: one of
-	 * DRM_QDA_MAP_STATIC, _FD, _FD_DELAYED, _FD_NOMAP.
+	 * @flags: In. LEGACY: one of DRM_QDA_MMAP_BUFFER, _ADD_PAGES,
+	 * _ADD_PAGES_LLC. ATTR: one of DRM_QDA_MAP_STATIC, _FD, _FD_DELAYED,
+	 * _FD_NOMAP.
 	 */
 	__u32 flags;
 	/**
-	 * @fd: In. dma-buf. The DSP knows the mapping by this number. With
-	 * LEGACY, DRM_QDA_FD_NONE lets the kernel allocate the pages.
+	 * @fd: In. dma-buf; with ATTR the DSP knows the mapping by this number.
+	 * LEGACY with ADD_PAGES: 0 or a negative number lets the kernel allocate
+	 * the pages. All others need a dma-buf.
 	 */
 	__s32 fd;
-	/** @attrs: In. ATTR: not used. */
+	/** @attrs: In. Not used. */
 	__u32 attrs;
-	/** @offset: In. ATTR: first byte in the buffer, passed to the DSP. */
+	/**
+	 * @offset: In. ATTR: first byte in the buffer, passed to the DSP.
+	 * LEGACY: not used.
+	 */
 	__u32 offset;
 	/** @pad: In. Zero. */
 	__u32 pad;
-	/** @vaddrin: In. Address wanted on the DSP, a hint; 0: any. */
+	/**
+	 * @vaddrin: In. Address wanted on the DSP, a hint; 0: any, and the only
+	 * choice for pages of the kernel.
+	 */
 	__u64 vaddrin;
-	/** @size: In. Bytes. */
+	/**
+	 * @size: In. Bytes. 0: up to the end of the buffer. Not 0 for pages of
+	 * the kernel.
+	 */
 	__u64 size;
 	/** @vaddrout: Out. Address on the DSP, an opaque number for the host. */
 	__u64 vaddrout;
@@ -331,12 +474,15 @@ struct drm_qda_mem_map {
 /**
  * struct drm_qda_mem_unmap - undo a drm_qda_mem_map
  *
- * Argument of DRM_IOCTL_QDA_REMOTE_MUNMAP. The memory is free for other uses
- * when the DSP has confirmed; after an error the mapping stays. Fields that
- * the request does not use may hold anything. Not implemented in version 1.0.
+ * Argument of DRM_IOCTL_QDA_REMOTE_MUNMAP. Takes only what the process of this
+ * file has mapped: LEGACY finds a mapping by @vaddrout and @size, ATTR by @fd,
+ * @vaddr and @size; size 0 fits any. The memory is free for other uses when the
+ * DSP has confirmed. With an error or a result other than 0 the mapping stays;
+ * after ETIMEDOUT it stays until the process ends. Fields that the request does
+ * not use may hold anything.
  *
- * Errors: ENOTCONN (no process), EINVAL (@request, no such mapping of this
- * file). Returns the DSP's result.
+ * Errors: ENOTCONN (no process), EINVAL (@request; no such mapping, then nothing
+ * is sent), ETIMEDOUT. Returns the DSP's result.
  */
 struct drm_qda_mem_unmap {
 	/** @request: In. QDA_MUNMAP_REQUEST_LEGACY or QDA_MUNMAP_REQUEST_ATTR. */
@@ -347,28 +493,37 @@ struct drm_qda_mem_unmap {
 	__u64 vaddr;
 	/** @vaddrout: In. LEGACY: address on the DSP. */
 	__u64 vaddrout;
-	/** @size: In. Bytes, as given when mapping. */
+	/** @size: In. Bytes, as given when mapping; 0: any. */
 	__u64 size;
 };
 
 /**
  * struct drm_qda_fastrpc_invoke_args - one argument of a call
  *
- * Buffers of at most DRM_QDA_MAX_INLINE_SIZE bytes in all are copied in and
- * out. Outputs are copied out also when the DSP's result is not 0.
+ * Buffers without a file descriptor, of at most DRM_QDA_MAX_INLINE_SIZE bytes in
+ * all, are copied in and out. Outputs are copied out also when the DSP's result
+ * is not 0. Buffers with a file descriptor are not copied.
  */
 struct drm_qda_fastrpc_invoke_args {
 	/**
-	 * @ptr: In. Buffer: user address of the data. Handle: first byte in
-	 * the dma-buf.
+	 * @ptr: In. Buffer: user address of the data. With a file descriptor it
+	 * says where the data is in the dma-buf: if the calling process has a
+	 * mapping at the address, it must be one of this dma-buf and hold all of
+	 * the data, and its offset counts; an address where nothing is mapped
+	 * means the first byte of the dma-buf. Handle: first byte in the
+	 * dma-buf, below 4 GiB.
 	 */
 	__u64 ptr;
-	/** @length: In. Bytes; 0: an empty argument, @ptr is not used. */
+	/**
+	 * @length: In. Bytes. Buffer: 0 is an empty argument, the other fields
+	 * are not used. Handle: below 4 GiB.
+	 */
 	__u64 length;
 	/**
-	 * @fd: In. Above 0: dma-buf that holds the data (EOPNOTSUPP in version
-	 * 1.0). 0 or DRM_QDA_FD_NONE: the data is copied. Other negative
-	 * numbers: EINVAL.
+	 * @fd: In. Above 0: dma-buf. 0 or DRM_QDA_FD_NONE: a buffer is copied, a
+	 * handle names no memory. Other negative numbers: EINVAL. The number of a
+	 * handle goes to the DSP, and the dma-buf is held until the DSP has
+	 * dropped the number or the process has ended.
 	 */
 	__s32 fd;
 	/** @attr: In. Read by no one; zero. */
@@ -384,8 +539,8 @@ struct drm_qda_fastrpc_invoke_args {
  *
  * Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (@args
  * is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes
- * than DRM_QDA_MAX_INLINE_SIZE), EINVAL (an fd), EOPNOTSUPP (a dma-buf or a
- * handle argument, in version 1.0), ENOSPC, EINTR, EPIPE. Returns the DSP's
+ * than DRM_QDA_MAX_INLINE_SIZE), EBADF (no such fd), EINVAL (an fd that is no
+ * dma-buf, a range that is not in it), ENOSPC, EINTR, EPIPE. Returns the DSP's
  * result.
  */
 struct drm_qda_invoke_args {
@@ -402,6 +557,102 @@ struct drm_qda_invoke_args {
 	 * 0 if there are none.
 	 */
 	__u64 args;
+};
+
+/**
+ * struct drm_qda_call_arg - one argument of a DRM_IOCTL_QDA_CALL
+ *
+ * Since version 1.1. Fields that the kind does not use are zero, otherwise the
+ * call fails with EINVAL.
+ *
+ * INLINE: @length bytes at @address are copied in or out; outputs are copied out
+ * also when the DSP's result is not 0. All inline arguments of a call together
+ * have at most DRM_QDA_MAX_INLINE_SIZE bytes.
+ *
+ * BUFFER: the DSP reads or writes @length bytes from @offset on in the object
+ * @handle.
+ *
+ * HANDLE: @offset, @length (both below 4 GiB) and @tag go to the DSP, whose code
+ * finds the object by its tag, in this call and later. The object stays mapped
+ * until the DSP says that it dropped the tag, or the process ends.
+ */
+struct drm_qda_call_arg {
+	/** @address: In. INLINE: user address of the data. */
+	__u64 address;
+	/** @offset: In. BUFFER, HANDLE: first byte in the object. */
+	__u64 offset;
+	/** @length: In. Bytes. INLINE, BUFFER: 0 is an empty argument. */
+	__u64 length;
+	/** @kind: In. DRM_QDA_ARG_INLINE, _BUFFER or _HANDLE. */
+	__u32 kind;
+	/** @direction: In. DRM_QDA_ARG_IN or DRM_QDA_ARG_OUT. */
+	__u32 direction;
+	/** @handle: In. BUFFER, HANDLE: GEM handle of the object. */
+	__u32 handle;
+	/**
+	 * @tag: In. HANDLE: number by which the DSP knows the object. Different
+	 * objects of one process have different numbers.
+	 */
+	__s32 tag;
+	/** @flags: In. Zero. */
+	__u32 flags;
+	/** @pad: In. Zero. */
+	__u32 pad;
+};
+
+/**
+ * struct drm_qda_call - call a method on the DSP
+ *
+ * Argument of DRM_IOCTL_QDA_CALL, since version 1.1. Everyone who has the file
+ * may call, from any thread; calls of several threads run side by side.
+ *
+ * The arguments come in this order: buffers (INLINE and BUFFER, mixed freely)
+ * that go in, buffers that come out, HANDLEs that go in, HANDLEs that come out;
+ * at most DRM_QDA_MAX_BUFS of each direction and DRM_QDA_MAX_HANDLES of each
+ * direction.
+ *
+ * Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (an
+ * address is bad), ENOENT (no such GEM handle), EINVAL (a field that is not as
+ * described, the order, a range that is not in its object), E2BIG (more inline
+ * bytes than DRM_QDA_MAX_INLINE_SIZE; bytes that the kernel does not know are not
+ * zero), ETIMEDOUT (@deadline_ns passed; the DSP goes on with the call and may
+ * still write to its buffers, its answer is dropped), ENOSPC, EINTR, EPIPE.
+ */
+struct drm_qda_call {
+	/**
+	 * @args: In. User address of @arg_count elements, each beginning with a
+	 * struct drm_qda_call_arg; 0 if there are none.
+	 */
+	__u64 args;
+	/**
+	 * @deadline_ns: In. Time of CLOCK_MONOTONIC in nanoseconds up to which
+	 * the call waits; 0: no limit.
+	 */
+	__u64 deadline_ns;
+	/**
+	 * @handle: In. What is called: DRM_QDA_HANDLE_REMOTECTL to load
+	 * modules, or a handle that the loader gave.
+	 */
+	__u32 handle;
+	/** @method: In. Number of the method, 0..31, see DRM_QDA_SCALARS(). */
+	__u32 method;
+	/** @arg_count: In. Number of arguments, at most DRM_QDA_MAX_ARGS. */
+	__u32 arg_count;
+	/**
+	 * @arg_stride: In. Bytes from one element to the next, usually
+	 * sizeof(struct drm_qda_call_arg); a multiple of 8 from
+	 * DRM_QDA_MIN_ARG_STRIDE to DRM_QDA_MAX_ARG_STRIDE, also without
+	 * arguments. Later versions may add fields to an element; bytes behind
+	 * the ones that the kernel knows must be zero.
+	 */
+	__u32 arg_stride;
+	/** @flags: In. Zero. */
+	__u32 flags;
+	/**
+	 * @result: Out. The DSP's result, all 32 bits of it; means nothing when
+	 * the ioctl failed.
+	 */
+	__u32 result;
 };
 
 /**
@@ -459,6 +710,12 @@ struct drm_qda_invoke_args {
  */
 #define DRM_IOCTL_QDA_REMOTE_INVOKE \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_REMOTE_INVOKE, struct drm_qda_invoke_args)
+
+/**
+ * define DRM_IOCTL_QDA_CALL - call with buffers by handle, struct drm_qda_call
+ */
+#define DRM_IOCTL_QDA_CALL \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_QDA_CALL, struct drm_qda_call)
 
 #if defined(__cplusplus)
 }

@@ -38,6 +38,14 @@ layout!(drm_qda_mem_map: 48 {
     vaddrin @ 24, size @ 32, vaddrout @ 40,
 });
 layout!(drm_qda_mem_unmap: 32 { request @ 0, fd @ 4, vaddr @ 8, vaddrout @ 16, size @ 24 });
+layout!(drm_qda_call: 40 {
+    args @ 0, deadline_ns @ 8, handle @ 16, method @ 20, arg_count @ 24, arg_stride @ 28,
+    flags @ 32, result @ 36,
+});
+layout!(drm_qda_call_arg: 48 {
+    address @ 0, offset @ 8, length @ 16, kind @ 24, direction @ 28, handle @ 32, tag @ 36,
+    flags @ 40, pad @ 44,
+});
 
 const _: () = {
     assert!(DRM_IOCTL_QDA_QUERY == 0x8010_6440);
@@ -48,6 +56,10 @@ const _: () = {
     assert!(DRM_IOCTL_QDA_REMOTE_MAP == 0xC030_6445);
     assert!(DRM_IOCTL_QDA_REMOTE_MUNMAP == 0xC020_6446);
     assert!(DRM_IOCTL_QDA_REMOTE_INVOKE == 0xC010_6447);
+    assert!(DRM_IOCTL_QDA_CALL == 0xC028_6448);
+    assert!(DRM_QDA_MIN_ARG_STRIDE as usize == size_of::<drm_qda_call_arg>());
+    assert!(DRM_QDA_ARG_INLINE == 0 && DRM_QDA_ARG_BUFFER == 1 && DRM_QDA_ARG_HANDLE == 2);
+    assert!(DRM_QDA_ARG_IN == 0 && DRM_QDA_ARG_OUT == 1);
     assert!(QDA_MAP_REQUEST_LEGACY == 1 && QDA_MUNMAP_REQUEST_LEGACY == 1);
     assert!(QDA_MAP_REQUEST_ATTR == 2 && QDA_MUNMAP_REQUEST_ATTR == 2);
 };

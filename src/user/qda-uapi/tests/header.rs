@@ -27,6 +27,7 @@ macro_rules! constants {
 /// Every object-like macro of the header with the value of its Rust mirror.
 fn rust_constants() -> BTreeMap<String, i64> {
     constants![
+        DRM_IOCTL_QDA_CALL,
         DRM_IOCTL_QDA_GEM_CREATE,
         DRM_IOCTL_QDA_GEM_MMAP_OFFSET,
         DRM_IOCTL_QDA_INIT_ATTACH,
@@ -35,12 +36,18 @@ fn rust_constants() -> BTreeMap<String, i64> {
         DRM_IOCTL_QDA_REMOTE_MAP,
         DRM_IOCTL_QDA_REMOTE_MUNMAP,
         DRM_IOCTL_QDA_REMOTE_SESSION_CREATE,
+        DRM_QDA_ARG_BUFFER,
+        DRM_QDA_ARG_HANDLE,
+        DRM_QDA_ARG_IN,
+        DRM_QDA_ARG_INLINE,
+        DRM_QDA_ARG_OUT,
         DRM_QDA_ATTR_ADAPTIVE_QOS,
         DRM_QDA_ATTR_DEBUG,
         DRM_QDA_ATTR_PRIVILEGED,
         DRM_QDA_ATTR_PTRACE,
         DRM_QDA_ATTR_SYSTEM,
         DRM_QDA_ATTR_UNSIGNED,
+        DRM_QDA_CALL,
         DRM_QDA_DSP_NAME_LEN,
         DRM_QDA_FD_NONE,
         DRM_QDA_GEM_CREATE,
@@ -55,9 +62,15 @@ fn rust_constants() -> BTreeMap<String, i64> {
         DRM_QDA_MAP_FD_NOMAP,
         DRM_QDA_MAP_STATIC,
         DRM_QDA_MAX_ARGS,
+        DRM_QDA_MAX_ARG_STRIDE,
+        DRM_QDA_MAX_BUFS,
+        DRM_QDA_MAX_HANDLES,
         DRM_QDA_MAX_INLINE_SIZE,
         DRM_QDA_MAX_SHELL_SIZE,
+        DRM_QDA_MIN_ARG_STRIDE,
         DRM_QDA_MMAP_ADD_PAGES,
+        DRM_QDA_MMAP_ADD_PAGES_LLC,
+        DRM_QDA_MMAP_BUFFER,
         DRM_QDA_QUERY,
         DRM_QDA_REMOTE_INVOKE,
         DRM_QDA_REMOTE_MAP,
@@ -99,6 +112,10 @@ fn rust_layouts() -> BTreeMap<String, i64> {
         drm_qda_mem_unmap { request, fd, vaddr, vaddrout, size }
         drm_qda_fastrpc_invoke_args { ptr, length, fd, attr }
         drm_qda_invoke_args { handle, sc, args }
+        drm_qda_call { args, deadline_ns, handle, method, arg_count, arg_stride, flags, result }
+        drm_qda_call_arg {
+            address, offset, length, kind, direction, handle, tag, flags, pad
+        }
     }
 }
 
