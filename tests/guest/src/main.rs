@@ -14,10 +14,12 @@
 //! * [`checks`] are made after every case ([`kmsg`] reads the log, [`sim`] the simulator);
 //! * [`suites`] holds the cases, [`children`] the programs that they start beside themselves.
 
+mod buffer;
 mod checks;
 mod children;
 mod dsp;
 mod dt;
+mod exporters;
 mod harness;
 mod kmod;
 mod kmsg;
