@@ -11,5 +11,6 @@ pub(crate) mod completion;
 pub(crate) mod dma;
 pub(crate) mod drm;
 pub(crate) mod rpmsg;
+pub(crate) mod shmem;
 pub(crate) mod task;
 pub(crate) mod uapi;

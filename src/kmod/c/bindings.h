@@ -4,10 +4,17 @@
  * helpers, and the user ABI. See Kbuild.
  */
 #include <linux/device.h>
+#include <linux/gfp.h>
 #include <linux/mod_devicetable.h>
 #include <linux/rpmsg.h>
+#include <linux/shmem_fs.h>
 #include <linux/vmalloc.h>
 #include <drm/drm_accel.h>
 #include <drm/drm_print.h>
 #include <drm/qda_accel.h>
 #include "helpers.h"
+
+/* Macros with casts, which bindgen cannot evaluate otherwise. */
+static const gfp_t QDA_GFP_BUFFER = GFP_HIGHUSER;
+static const gfp_t QDA_GFP_PIN = GFP_HIGHUSER | __GFP_RETRY_MAYFAIL |
+				 __GFP_NOWARN;

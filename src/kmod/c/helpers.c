@@ -7,11 +7,16 @@
 #include <linux/completion.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/iommu-dma.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/rpmsg.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 #include <asm/barrier.h>
@@ -84,4 +89,57 @@ bool qda_helper_use_dma_iommu(struct device *dev)
 bool qda_helper_dev_is_dma_coherent(struct device *dev)
 {
 	return dev_is_dma_coherent(dev);
+}
+
+struct file *qda_helper_shmem_file_setup(const char *name, loff_t size)
+{
+	return shmem_file_setup(name, size, mk_vma_flags(VMA_NORESERVE_BIT));
+}
+
+struct file *qda_helper_shmem_file_setup_with_mnt(struct vfsmount *mnt,
+						  const char *name,
+						  loff_t size)
+{
+	return shmem_file_setup_with_mnt(mnt, name, size,
+					 mk_vma_flags(VMA_NORESERVE_BIT));
+}
+
+int qda_helper_vfs_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return vfs_mmap(file, vma);
+}
+
+void qda_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
+{
+	vm_flags_set(vma, flags);
+}
+
+void qda_helper_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+pgoff_t qda_helper_folio_next_index(const struct folio *folio)
+{
+	return folio_next_index(folio);
+}
+
+size_t qda_helper_folio_size(const struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+struct page *qda_helper_folio_page(struct folio *folio, unsigned long n)
+{
+	return folio_page(folio, n);
+}
+
+bool qda_helper_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void qda_helper_cond_resched(void)
+{
+	cond_resched();
 }

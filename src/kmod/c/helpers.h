@@ -6,12 +6,18 @@
 #ifndef QDA_HELPERS_H
 #define QDA_HELPERS_H
 
+#include <linux/mm_types.h>
 #include <linux/types.h>
 
 struct completion;
 struct device;
+struct file;
+struct folio;
+struct page;
 struct rpmsg_endpoint;
 struct rw_semaphore;
+struct vfsmount;
+struct vm_area_struct;
 
 void qda_helper_reinit_completion(struct completion *x);
 void qda_helper_ept_set_priv(struct rpmsg_endpoint *ept, void *priv);
@@ -28,5 +34,18 @@ void qda_helper_current_comm(char *buf, size_t size);
 void qda_helper_init_rwsem(struct rw_semaphore *sem);
 bool qda_helper_use_dma_iommu(struct device *dev);
 bool qda_helper_dev_is_dma_coherent(struct device *dev);
+
+struct file *qda_helper_shmem_file_setup(const char *name, loff_t size);
+struct file *qda_helper_shmem_file_setup_with_mnt(struct vfsmount *mnt,
+						  const char *name,
+						  loff_t size);
+int qda_helper_vfs_mmap(struct file *file, struct vm_area_struct *vma);
+void qda_helper_vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags);
+void qda_helper_folio_put(struct folio *folio);
+pgoff_t qda_helper_folio_next_index(const struct folio *folio);
+size_t qda_helper_folio_size(const struct folio *folio);
+struct page *qda_helper_folio_page(struct folio *folio, unsigned long n);
+bool qda_helper_fatal_signal_pending(void);
+void qda_helper_cond_resched(void);
 
 #endif /* QDA_HELPERS_H */
