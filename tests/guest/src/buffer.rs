@@ -183,6 +183,34 @@ impl Area {
         })
     }
 
+    /// A shared area on top of whatever is at an address, which belongs to the caller.
+    pub fn over(fd: RawFd, length: usize, offset: u64, at: u64) -> Result<Self, i32> {
+        // SAFETY: The caller gives a range of its own, usually of an area without access.
+        let base = unsafe {
+            libc::mmap(
+                at as *mut _,
+                length,
+                RW,
+                libc::MAP_SHARED | libc::MAP_FIXED,
+                fd,
+                offset as libc::off_t,
+            )
+        };
+        if base == libc::MAP_FAILED {
+            return Err(raw::errno());
+        }
+        Ok(Area {
+            base: base.cast(),
+            length,
+        })
+    }
+
+    /// Addresses without memory, to put areas on top of.
+    pub fn reserve(length: usize) -> Result<Self, i32> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        Area::new(-1, length, 0, libc::PROT_NONE, flags)
+    }
+
     /// Anonymous memory, zeroed, for comparisons.
     pub fn anonymous(length: usize) -> Result<Self, i32> {
         Area::new(-1, length, 0, RW, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS)
@@ -211,6 +239,13 @@ impl Area {
             ptr::copy_nonoverlapping(self.base.add(offset), bytes.as_mut_ptr(), length);
         }
         bytes
+    }
+
+    /// Sets a range to one value.
+    pub fn fill(&self, offset: usize, length: usize, value: u8) {
+        assert!(offset + length <= self.length);
+        // SAFETY: As for write().
+        unsafe { ptr::write_bytes(self.base.add(offset), value, length) };
     }
 
     /// Copies bytes in.

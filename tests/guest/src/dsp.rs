@@ -140,6 +140,8 @@ pub struct Call<'a> {
     pub method: u32,
     pub ins: Vec<Elem>,
     pub outs: Vec<Elem>,
+    pub in_handles: Vec<Elem>,
+    pub out_handles: Vec<Elem>,
     buffers: PhantomData<&'a mut [u8]>,
 }
 
@@ -149,6 +151,8 @@ impl<'a> Call<'a> {
             method,
             ins: Vec::new(),
             outs: Vec::new(),
+            in_handles: Vec::new(),
+            out_handles: Vec::new(),
             buffers: PhantomData,
         }
     }
@@ -179,9 +183,39 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// Adds a range of a dma-buf that the DSP reads.
+    pub fn reads(mut self, ptr: u64, length: u64, fd: RawFd) -> Self {
+        self.ins.push(Elem::buffer(ptr, length, fd));
+        self
+    }
+
+    /// Adds a range of a dma-buf that the DSP writes.
+    pub fn writes(mut self, ptr: u64, length: u64, fd: RawFd) -> Self {
+        self.outs.push(Elem::buffer(ptr, length, fd));
+        self
+    }
+
+    /// Adds a buffer in handle position.
+    pub fn in_handle(mut self, offset: u64, length: u64, fd: RawFd) -> Self {
+        self.in_handles.push(Elem::buffer(offset, length, fd));
+        self
+    }
+
+    /// Adds a buffer in handle position, of the outgoing kind.
+    pub fn out_handle(mut self, offset: u64, length: u64, fd: RawFd) -> Self {
+        self.out_handles.push(Elem::buffer(offset, length, fd));
+        self
+    }
+
     /// The scalars word.
     pub fn scalars(&self) -> u32 {
-        raw::scalars(self.method, self.ins.len(), self.outs.len(), 0, 0)
+        raw::scalars(
+            self.method,
+            self.ins.len(),
+            self.outs.len(),
+            self.in_handles.len(),
+            self.out_handles.len(),
+        )
     }
 
     /// Makes the call on an open file; gives the value of the ioctl.
@@ -193,6 +227,8 @@ impl<'a> Call<'a> {
     pub fn issue(&self, fd: RawFd, code: u32, handle: u32) -> i64 {
         let mut elems = self.ins.clone();
         elems.extend_from_slice(&self.outs);
+        elems.extend_from_slice(&self.in_handles);
+        elems.extend_from_slice(&self.out_handles);
         let sc = self.scalars();
         let args = if elems.is_empty() {
             0

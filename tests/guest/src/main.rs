@@ -10,14 +10,17 @@
 //! are part of the job, so the program issues ioctls itself ([`raw`], [`dsp`]) and does not use
 //! the safe client library.
 //!
+//! * [`dsp`], [`calls`], [`buffer`] and [`shared`] are the clients of the interface;
 //! * [`harness`] runs cases, each in a process of its own, and prints KTAP;
 //! * [`checks`] are made after every case ([`kmsg`] reads the log, [`sim`] the simulator);
 //! * [`suites`] holds the cases, [`children`] the programs that they start beside themselves.
 
 mod buffer;
+mod calls;
 mod checks;
 mod children;
 mod dsp;
+mod dspmem;
 mod dt;
 mod exporters;
 mod harness;
@@ -26,6 +29,7 @@ mod kmsg;
 mod legacy;
 mod mem;
 mod raw;
+mod shared;
 mod sim;
 mod suites;
 

@@ -36,6 +36,8 @@ pub const MAP_DUMB: u32 = 0xC010_64B3;
 pub const DMA_BUF_SYNC: u32 = 0x4008_6200;
 /// `/dev/udmabuf`: a dma-buf of a piece of a memfd; 24 bytes.
 pub const UDMABUF_CREATE: u32 = 0x4018_7542;
+/// `/dev/udmabuf`: a dma-buf of many pieces; 8 bytes and a list behind them.
+pub const UDMABUF_CREATE_LIST: u32 = 0x4008_7543;
 /// `/dev/dma_heap/*`: a new dma-buf; 24 bytes.
 pub const DMA_HEAP_ALLOC: u32 = 0xC018_4800;
 

@@ -119,11 +119,7 @@ pub struct Request {
 impl Request {
     /// Takes the 40 bytes of a message apart.
     fn parse(hex: &str) -> Option<Self> {
-        let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
-        let bytes: Vec<u8> = digits
-            .chunks_exact(2)
-            .map(|two| ((two[0] << 4) | two[1]) as u8)
-            .collect();
+        let bytes = bytes(hex);
         if bytes.len() != 40 {
             return None;
         }
@@ -151,6 +147,90 @@ impl Request {
     }
 }
 
+/// A request with the first 4096 bytes of its message buffer, as the DSP found them.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub request: Request,
+    pub bytes: Vec<u8>,
+}
+
+impl Message {
+    /// Number of arguments of all kinds.
+    fn arguments(&self) -> usize {
+        let part = |shift: u32, mask: u32| ((self.request.sc >> shift) & mask) as usize;
+        part(16, 0xff) + part(8, 0xff) + part(4, 0xf) + part(0, 0xf)
+    }
+
+    fn word(&self, at: usize) -> u64 {
+        let half = |at| u64::from(crate::dsp::u32_at(&self.bytes, at));
+        half(at) | (half(at + 4) << 32)
+    }
+
+    /// Address and length that the DSP sees of a buffer argument.
+    pub fn argument(&self, index: usize) -> (u64, u64) {
+        (self.word(16 * index), self.word(16 * index + 8))
+    }
+
+    /// Tag, offset and length of a handle argument.
+    pub fn handle(&self, index: usize) -> (i32, u32, u32) {
+        let word = |at| crate::dsp::u32_at(&self.bytes, 16 * index + at);
+        (word(0) as i32, word(4), word(8))
+    }
+
+    /// Address and size of the pages of an argument.
+    pub fn page(&self, index: usize) -> (u64, u64) {
+        let at = 24 * self.arguments() + 16 * index;
+        (self.word(at), self.word(at + 8))
+    }
+
+    /// The bytes of an argument that lies in the message itself.
+    pub fn inline(&self, index: usize) -> Option<&[u8]> {
+        let (pv, length) = self.argument(index);
+        let data = self.page(index).0 + pv % 4096;
+        let start = usize::try_from(data.checked_sub(self.request.address)?).ok()?;
+        self.bytes.get(start..start + length as usize)
+    }
+}
+
+/// All messages that one DSP still remembers, oldest first.
+pub fn messages(label: &str) -> Result<Vec<Message>, Fail> {
+    let text = read(&format!("{label}/capture"))?;
+    let mut found = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some(request) = line.strip_prefix("request ").and_then(Request::parse) else {
+            continue;
+        };
+        let hex = lines
+            .next()
+            .and_then(|line| line.strip_prefix("buffer "))
+            .ok_or_else(|| Fail::from("a request without its buffer"))?;
+        found.push(Message {
+            request,
+            bytes: bytes(hex),
+        });
+    }
+    Ok(found)
+}
+
+/// The last message for a remote handle.
+pub fn last_message(label: &str, handle: u32) -> Result<Message, Fail> {
+    messages(label)?
+        .into_iter()
+        .rev()
+        .find(|message| message.request.handle == handle)
+        .ok_or_else(|| format!("{label}/capture holds nothing for handle {handle:#x}").into())
+}
+
+/// Takes a row of hexadecimal digits apart.
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u32> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+    digits
+        .chunks_exact(2)
+        .map(|two| ((two[0] << 4) | two[1]) as u8)
+        .collect()
+}
+
 /// The last request that one DSP received.
 pub fn last_request(label: &str) -> Result<Request, Fail> {
     let text = read(&format!("{label}/capture"))?;
@@ -175,6 +255,32 @@ mod tests {
         assert_eq!(request.sc, 0x0202_0100);
         assert_eq!((request.sid(), request.iova()), (1, 0xffff_f000));
         assert_eq!(Request::parse("0100"), None);
+    }
+
+    #[test]
+    fn a_message_is_parsed() {
+        let request = Request::parse(
+            "01000000 0a000000 0101010000000000 19000000 00000102 00f0ffff01000000 \
+             0010000000000000",
+        )
+        .unwrap();
+        // One input, no output: descriptor, list entry, page entry, then the data at 512.
+        let mut bytes = vec![0; 600];
+        bytes[..8].copy_from_slice(&0x1_ffff_f200u64.to_le_bytes());
+        bytes[8] = 4;
+        bytes[24..32].copy_from_slice(&0x1_ffff_f000u64.to_le_bytes());
+        bytes[33] = 0x10;
+        bytes[512..516].copy_from_slice(&[1, 2, 3, 4]);
+        let message = Message {
+            request: Request {
+                sc: 0x0201_0000,
+                ..request
+            },
+            bytes,
+        };
+        assert_eq!(message.argument(0), (0x1_ffff_f200, 4));
+        assert_eq!(message.page(0), (0x1_ffff_f000, 0x1000));
+        assert_eq!(message.inline(0), Some([1, 2, 3, 4].as_slice()));
     }
 
     #[test]
