@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Operation, Result};
 use crate::fdinfo::Facts;
-use crate::sys;
+use crate::sys::{self, gem};
 
 /// Where the kernel puts the nodes of accelerators.
 pub const ACCEL_DIR: &str = "/dev/accel";
@@ -37,6 +37,7 @@ pub struct Device {
     path: PathBuf,
     dsp: String,
     version: Version,
+    handles: gem::Handles,
 }
 
 impl Device {
@@ -62,6 +63,7 @@ impl Device {
             path: path.into(),
             dsp: dsp_name(&name)?,
             version,
+            handles: gem::Handles::default(),
         })
     }
 
@@ -93,6 +95,11 @@ impl Device {
     /// Version of the driver's interface.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// The GEM handles of this open file.
+    pub(crate) fn handles(&self) -> &gem::Handles {
+        &self.handles
     }
 
     /// What the driver tells about this open file.

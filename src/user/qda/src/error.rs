@@ -28,6 +28,20 @@ pub enum Operation {
     Open,
     /// Unloading a module on the DSP.
     Close,
+    /// Making a buffer.
+    CreateBuffer,
+    /// Mapping a buffer for the CPU.
+    MapBuffer,
+    /// Making a dma-buf of a buffer.
+    Export,
+    /// Making a buffer of a dma-buf.
+    Import,
+    /// Beginning or ending an access of the CPU to a buffer.
+    Sync,
+    /// Mapping memory into the process on the DSP.
+    RemoteMap,
+    /// Taking a mapping away from the process on the DSP.
+    RemoteUnmap,
     /// Calling a method.
     Invoke {
         /// Remote handle of the module.
@@ -47,6 +61,13 @@ impl fmt::Display for Operation {
             Self::Exit => f.write_str("ending the process on the DSP"),
             Self::Open => f.write_str("loading a module on the DSP"),
             Self::Close => f.write_str("unloading a module on the DSP"),
+            Self::CreateBuffer => f.write_str("making a buffer"),
+            Self::MapBuffer => f.write_str("mapping a buffer for the CPU"),
+            Self::Export => f.write_str("exporting a buffer"),
+            Self::Import => f.write_str("importing a dma-buf"),
+            Self::Sync => f.write_str("preparing a buffer for an access of the CPU"),
+            Self::RemoteMap => f.write_str("mapping memory on the DSP"),
+            Self::RemoteUnmap => f.write_str("unmapping memory on the DSP"),
             Self::Invoke { handle, method } => {
                 write!(f, "calling method {method} of handle {handle:#x}")
             }

@@ -20,6 +20,17 @@ pub struct Facts {
     pub bank: Option<u32>,
     /// Number of the client on the DSP (`qda-session`).
     pub session: Option<u32>,
+    /// Bytes of arguments that the kernel has copied, in and out, for all calls
+    /// so far (`qda-bytes-copied`). Arguments in buffers do not count.
+    pub bytes_copied: Option<u64>,
+    /// Bytes of all buffers of this file (`drm-total-memory`).
+    pub total_memory: Option<u64>,
+    /// Bytes of buffers that others have too (`drm-shared-memory`).
+    pub shared_memory: Option<u64>,
+    /// Bytes of buffers for which there are pages now (`drm-resident-memory`).
+    pub resident_memory: Option<u64>,
+    /// Bytes of buffers that a call or the DSP uses now (`drm-active-memory`).
+    pub active_memory: Option<u64>,
 }
 
 impl Facts {
@@ -38,6 +49,11 @@ impl Facts {
                 "qda-dsp" => facts.dsp = Some(value.to_string()),
                 "qda-bank" => facts.bank = value.parse().ok(),
                 "qda-session" => facts.session = value.parse().ok(),
+                "qda-bytes-copied" => facts.bytes_copied = value.parse().ok(),
+                "drm-total-memory" => facts.total_memory = size(value),
+                "drm-shared-memory" => facts.shared_memory = size(value),
+                "drm-resident-memory" => facts.resident_memory = size(value),
+                "drm-active-memory" => facts.active_memory = size(value),
                 _ => {}
             }
         }
@@ -45,12 +61,26 @@ impl Facts {
     }
 }
 
+/// A size as DRM writes it: a number with the unit KiB, MiB, or none.
+fn size(value: &str) -> Option<u64> {
+    let (number, unit) = value.split_once(' ').unwrap_or((value, ""));
+    let unit: u64 = match unit {
+        "" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const TEXT: &str = "pos:\t0\nflags:\t02100002\nmnt_id:\t15\nino:\t300\n\
-        drm-driver:\tqda\ndrm-client-id:\t7\nqda-dsp:\tcdsp\nqda-bank:\t3\nqda-session:\t1\n";
+        drm-driver:\tqda\ndrm-client-id:\t7\ndrm-total-memory:\t12 KiB\n\
+        drm-shared-memory:\t0\ndrm-active-memory:\t0\ndrm-resident-memory:\t3 MiB\n\
+        qda-dsp:\tcdsp\nqda-bank:\t3\nqda-session:\t1\nqda-bytes-copied:\t4711\n";
 
     #[test]
     fn all_keys_are_read() {
@@ -62,8 +92,22 @@ mod tests {
                 dsp: Some("cdsp".into()),
                 bank: Some(3),
                 session: Some(1),
+                bytes_copied: Some(4711),
+                total_memory: Some(12288),
+                shared_memory: Some(0),
+                resident_memory: Some(3 << 20),
+                active_memory: Some(0),
             }
         );
+    }
+
+    #[test]
+    fn sizes_have_the_units_of_drm() {
+        assert_eq!(size("5"), Some(5));
+        assert_eq!(size("5 KiB"), Some(5120));
+        for odd in ["", "KiB", "5 GiB", "-5", "5  KiB", "99999999999999999 MiB"] {
+            assert_eq!(size(odd), None, "{odd:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@
 //! ```
 //!
 //! [`calculator`] is a complete client of one DSP module and the model for
-//! others.
+//! others; [`filter`] is one whose data is not copied but stays in [`Buffer`]s.
 //!
 //! # Errors
 //!
@@ -33,10 +33,10 @@
 //!
 //! # Threads and signals
 //!
-//! [`Session`], [`Module`] and [`calculator::Calculator`] are `Send` and `Sync`.
+//! [`Session`], [`Module`], [`Buffer`] and [`calculator::Calculator`] are `Send` and `Sync`.
 //! Calls take `&self` and several threads may be in one at the same time; the
 //! DSP works on them side by side and answers in any order. A call waits without
-//! time limit. A signal whose handler was installed ends the wait with EINTR;
+//! time limit unless [`Call::timeout`] sets one. A signal whose handler was installed ends the wait with EINTR;
 //! the DSP may have run the method or may still do so. Nothing in this crate
 //! sends a call again by itself.
 //!
@@ -47,11 +47,15 @@
 #![deny(missing_docs)]
 #![deny(unsafe_code)]
 
+mod buffer;
 pub mod calculator;
+mod call;
 mod device;
 mod error;
 mod fdinfo;
+pub mod filter;
 mod module;
+mod remote;
 mod session;
 #[allow(
     unsafe_code,
@@ -59,9 +63,13 @@ mod session;
 )]
 mod sys;
 
+pub use buffer::{Access, AccessGuard, Buffer};
+pub use call::Call;
 pub use device::{scan, Device, Scan, Unusable, Version, ACCEL_DIR};
 pub use error::{Error, Operation, Result};
 pub use fastrpc_proto::errors::DspResult;
 pub use fdinfo::Facts;
 pub use module::Module;
+pub use remote::{Heap, MapMode, RemoteMapping, UnmapError};
 pub use session::{Argument, ProcessOptions, Session};
+pub use sys::memory::Memory;

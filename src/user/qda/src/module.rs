@@ -74,7 +74,7 @@ impl<'s> Module<'s> {
         );
         let mut answer = [0; 8];
         let mut text = [0; TEXT_SIZE];
-        session.call(
+        session.invoke_as(
             Operation::Open,
             loader.handle,
             loader.open,
@@ -114,7 +114,7 @@ impl<'s> Module<'s> {
     fn unload(&self) -> Result<()> {
         let mut answer = [0; 4];
         let mut text = [0; TEXT_SIZE];
-        self.session.call(
+        self.session.invoke_as(
             Operation::Close,
             self.loader.handle,
             self.loader.close,

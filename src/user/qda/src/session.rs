@@ -25,9 +25,31 @@ const METHOD_MAX: u32 = 30;
 /// (compute DSPs), as an ordinary user may start it.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessOptions<'a> {
-    shell: &'a [u8],
+    shell: Shell<'a>,
     signature: usize,
     attributes: Option<u32>,
+}
+
+/// Where the shell of a process is.
+#[derive(Clone, Copy, Debug)]
+enum Shell<'a> {
+    Memory(&'a [u8]),
+    DmaBuf(BorrowedFd<'a>, usize),
+}
+
+impl Default for Shell<'_> {
+    fn default() -> Self {
+        Self::Memory(&[])
+    }
+}
+
+impl Shell<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::DmaBuf(_, len) => *len,
+        }
+    }
 }
 
 impl<'a> ProcessOptions<'a> {
@@ -38,16 +60,28 @@ impl<'a> ProcessOptions<'a> {
 
     /// Starts the process with this shell (an ELF file of the DSP's firmware),
     /// at most 4 MiB.
-    pub fn shell(mut self, elf: &'a [u8]) -> Self {
-        self.shell = elf;
-        self.signature = 0;
-        self
+    pub fn shell(self, elf: &'a [u8]) -> Self {
+        self.signed_shell(elf, 0)
     }
 
     /// As [`ProcessOptions::shell`], with a signature: the last `signature` bytes
     /// of `elf_and_signature`.
     pub fn signed_shell(mut self, elf_and_signature: &'a [u8], signature: usize) -> Self {
-        self.shell = elf_and_signature;
+        self.shell = Shell::Memory(elf_and_signature);
+        self.signature = signature;
+        self
+    }
+
+    /// Starts the process with the shell in the first `len` bytes (not 0) of a
+    /// dma-buf, for instance of [`crate::Buffer::export`]; the last `signature`
+    /// of them are its signature. The dma-buf may be closed once the process runs.
+    pub fn shell_in_dma_buf(
+        mut self,
+        dma_buf: BorrowedFd<'a>,
+        len: usize,
+        signature: usize,
+    ) -> Self {
+        self.shell = Shell::DmaBuf(dma_buf, len);
         self.signature = signature;
         self
     }
@@ -76,6 +110,9 @@ impl<'a> ProcessOptions<'a> {
         }
         if self.signature > self.shell.len() {
             return Err(Error::Argument("the signature is longer than the shell"));
+        }
+        if matches!(self.shell, Shell::DmaBuf(_, 0)) {
+            return Err(Error::Argument("the shell in a buffer is empty"));
         }
         // At most 4 MiB.
         Ok(self.signature as u32)
@@ -110,7 +147,13 @@ impl Device {
     pub fn create_process(self, options: &ProcessOptions<'_>) -> Result<Session> {
         let signature = options.signature_length()?;
         let attributes = options.attributes_for(self.dsp());
-        let outcome = sys::create(self.as_fd(), attributes, options.shell, signature);
+        let outcome = match options.shell {
+            Shell::Memory(bytes) => sys::create(self.as_fd(), attributes, bytes, signature),
+            // At most 4 MiB.
+            Shell::DmaBuf(fd, len) => {
+                sys::create_from_dma_buf(self.as_fd(), attributes, fd, len as u32, signature)
+            }
+        };
         settle(Operation::Create, outcome)?;
         Ok(Session { device: self })
     }
@@ -139,7 +182,8 @@ impl Session {
     ///
     /// At most 255 inputs, 255 outputs and 64 MiB in all. Outputs are filled up to
     /// their length also if the DSP reports an error. Method numbers above 30 have
-    /// to be put into the first input buffer; see [`Session::invoke_raw`].
+    /// to be put into the first input buffer; see [`Session::invoke_raw`]. For
+    /// arguments that are not copied there is [`Session::call`].
     ///
     /// Errno of [`Error::Os`]: EPERM (handle 1 belongs to the kernel), ENOSPC (too
     /// many calls of this DSP under way), E2BIG, EINTR, ENODEV, EPIPE (the DSP
@@ -156,7 +200,7 @@ impl Session {
                 "a method above 30 travels in the first input buffer",
             ));
         }
-        self.call(
+        self.invoke_as(
             Operation::Invoke { handle, method },
             handle,
             method,
@@ -166,7 +210,7 @@ impl Session {
     }
 
     /// As [`Session::invoke`], with a name of its own for the operation in errors.
-    pub(crate) fn call(
+    pub(crate) fn invoke_as(
         &self,
         operation: Operation,
         handle: u32,
@@ -217,7 +261,7 @@ impl Session {
     /// are answered with "bad state". Dropping the session has the same effect
     /// but does not tell the process before it goes.
     pub fn exit(self) -> Result<()> {
-        self.call(
+        self.invoke_as(
             Operation::Exit,
             CURRENT_PROCESS,
             CURRENT_PROCESS_EXIT,
@@ -238,6 +282,9 @@ const _: () = {
     const fn shared_by_threads<T: Send + Sync>() {}
     shared_by_threads::<Session>();
     shared_by_threads::<crate::Module<'static>>();
+    shared_by_threads::<crate::Buffer<'static>>();
+    shared_by_threads::<crate::Memory>();
+    shared_by_threads::<crate::RemoteMapping<'static>>();
     shared_by_threads::<crate::calculator::Calculator<'static>>();
 };
 
@@ -319,6 +366,15 @@ mod tests {
             .signed_shell(&shell[..4], 5)
             .signature_length()
             .is_err());
+        let file = std::fs::File::open("/proc/self/stat").expect("procfs");
+        let in_dma_buf = |len, signature| {
+            let options = ProcessOptions::new().shell_in_dma_buf(file.as_fd(), len, signature);
+            options.signature_length()
+        };
+        assert_eq!(in_dma_buf(5, 5).unwrap(), 5);
+        assert!(in_dma_buf(0, 0).is_err());
+        assert!(in_dma_buf(4, 5).is_err());
+        assert!(in_dma_buf(limit.len() + 1, 0).is_err());
     }
 
     #[test]

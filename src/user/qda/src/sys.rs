@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 //! The ioctls of the driver, and all unsafe code of this crate.
 //!
-//! Owns nothing, takes no locks. Called by `device` and `session`. Every
-//! function builds the structure that the kernel reads from borrowed slices, so
-//! that the addresses in it cannot outlive the call.
+//! Owns nothing, takes no locks. Called by `device`, `session`, `buffer`, `call`
+//! and `remote`. Every function builds the structure that the kernel reads from
+//! borrowed slices, so that the addresses in it cannot outlive the call.
+//!
+//! [`memory`] is about mapped buffers, [`gem`] about their handles and file
+//! descriptors.
+
+pub(crate) mod gem;
+pub(crate) mod memory;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -98,6 +104,39 @@ pub(crate) fn create(
     unsafe { ioctl(fd, uapi::DRM_IOCTL_QDA_REMOTE_SESSION_CREATE, &mut argument) }
 }
 
+/// REMOTE_SESSION_CREATE with the shell in the first `len` bytes (not 0) of the
+/// dma-buf `shell`, the last `signature` of which are its signature.
+pub(crate) fn create_from_dma_buf(
+    fd: BorrowedFd<'_>,
+    attrs: u32,
+    shell: BorrowedFd<'_>,
+    len: u32,
+    signature: u32,
+) -> io::Result<DspResult> {
+    let mut argument = uapi::drm_qda_init_create {
+        filelen: len,
+        filefd: real(shell)?,
+        attrs,
+        siglen: signature,
+        // Nothing is mapped there, so the shell is at the begin of the buffer.
+        file: 0,
+    };
+    // SAFETY: the ioctl takes a drm_qda_init_create; with a file descriptor the
+    // kernel accesses no user memory.
+    unsafe { ioctl(fd, uapi::DRM_IOCTL_QDA_REMOTE_SESSION_CREATE, &mut argument) }
+}
+
+/// The number of a descriptor for a field in which 0 means "none".
+fn real(fd: BorrowedFd<'_>) -> io::Result<c_int> {
+    match fd.as_raw_fd() {
+        0 => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "descriptor 0 cannot name a buffer in this call",
+        )),
+        fd => Ok(fd),
+    }
+}
+
 /// The array element for an inline buffer of `length` bytes at `address`. An
 /// empty slice has a dangling address, which the kernel need not see.
 fn inline(address: *const u8, length: usize) -> uapi::drm_qda_fastrpc_invoke_args {
@@ -150,6 +189,127 @@ pub(crate) fn invoke<'a, 'b>(
     // access to them after the ioctl returned, also when it was interrupted: it
     // copies data and keeps no reference to user memory.
     unsafe { ioctl(fd, uapi::DRM_IOCTL_QDA_REMOTE_INVOKE, &mut argument) }
+}
+
+/// One argument of a CALL.
+#[derive(Debug)]
+pub(crate) enum Element<'a> {
+    /// Bytes that are copied to the DSP.
+    In(&'a [u8]),
+    /// Bytes that are copied from the DSP.
+    Out(&'a mut [u8]),
+    /// A part of a buffer object.
+    Object {
+        /// Direction: DRM_QDA_ARG_IN or DRM_QDA_ARG_OUT.
+        direction: u32,
+        /// GEM handle.
+        handle: u32,
+        /// First byte.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+        /// For arguments of the handle class, the number that the DSP sees.
+        tag: Option<i32>,
+    },
+}
+
+impl Element<'_> {
+    /// The element as the kernel reads it. An empty slice has a dangling address,
+    /// which the kernel need not see.
+    fn raw(&mut self) -> uapi::drm_qda_call_arg {
+        let (direction, address, length) = match self {
+            Self::In(data) => (uapi::DRM_QDA_ARG_IN, data.as_ptr(), data.len()),
+            Self::Out(data) => (
+                uapi::DRM_QDA_ARG_OUT,
+                data.as_mut_ptr().cast_const(),
+                data.len(),
+            ),
+            Self::Object {
+                direction,
+                handle,
+                offset,
+                length,
+                tag,
+            } => {
+                return uapi::drm_qda_call_arg {
+                    offset: *offset,
+                    length: *length,
+                    kind: if tag.is_some() {
+                        uapi::DRM_QDA_ARG_HANDLE
+                    } else {
+                        uapi::DRM_QDA_ARG_BUFFER
+                    },
+                    direction: *direction,
+                    handle: *handle,
+                    tag: tag.unwrap_or(0),
+                    ..Default::default()
+                }
+            }
+        };
+        uapi::drm_qda_call_arg {
+            address: if length == 0 { 0 } else { address as u64 },
+            length: length as u64,
+            kind: uapi::DRM_QDA_ARG_INLINE,
+            direction,
+            ..Default::default()
+        }
+    }
+}
+
+/// CALL. `deadline` is a time of CLOCK_MONOTONIC in nanoseconds, 0 for none. The
+/// order of the elements is the caller's business: the kernel checks it.
+pub(crate) fn call(
+    fd: BorrowedFd<'_>,
+    handle: u32,
+    method: u32,
+    elements: &mut [Element<'_>],
+    deadline: u64,
+) -> io::Result<DspResult> {
+    let raw: Vec<_> = elements.iter_mut().map(Element::raw).collect();
+    let mut argument = uapi::drm_qda_call {
+        args: if raw.is_empty() {
+            0
+        } else {
+            raw.as_ptr() as u64
+        },
+        deadline_ns: deadline,
+        handle,
+        method,
+        arg_count: u32::try_from(raw.len()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        arg_stride: size_of::<uapi::drm_qda_call_arg>() as u32,
+        flags: 0,
+        result: 0,
+    };
+    // SAFETY: the ioctl takes a drm_qda_call; `args` is an array of `arg_count`
+    // elements of `arg_stride` bytes. Inline elements that go in are read at
+    // borrowed slices, those that come out are written at exclusively borrowed
+    // slices, and both borrows last beyond this call. The kernel has no access to
+    // them after the ioctl returned, also when the wait ended early: it copies
+    // data and keeps no reference to user memory. Objects are not user memory.
+    let value = unsafe { ioctl(fd, uapi::DRM_IOCTL_QDA_CALL, &mut argument) }?;
+    must_be_zero(value)?;
+    Ok(DspResult::from_bits(argument.result))
+}
+
+/// REMOTE_MAP: the DSP's result, and its address of the mapping.
+pub(crate) fn remote_map(
+    fd: BorrowedFd<'_>,
+    mut argument: uapi::drm_qda_mem_map,
+) -> io::Result<(DspResult, u64)> {
+    // SAFETY: the ioctl takes a drm_qda_mem_map. Its address is one of the DSP;
+    // the kernel accesses no user memory.
+    let result = unsafe { ioctl(fd, uapi::DRM_IOCTL_QDA_REMOTE_MAP, &mut argument) }?;
+    Ok((result, argument.vaddrout))
+}
+
+/// REMOTE_MUNMAP.
+pub(crate) fn remote_unmap(
+    fd: BorrowedFd<'_>,
+    mut argument: uapi::drm_qda_mem_unmap,
+) -> io::Result<DspResult> {
+    // SAFETY: the ioctl takes a drm_qda_mem_unmap. Its addresses are those of the
+    // DSP; the kernel accesses no user memory.
+    unsafe { ioctl(fd, uapi::DRM_IOCTL_QDA_REMOTE_MUNMAP, &mut argument) }
 }
 
 #[cfg(test)]
@@ -208,6 +368,62 @@ mod tests {
         assert!(must_be_zero(DspResult::SUCCESS).is_ok());
         assert!(must_be_zero(DspResult::new(1)).is_err());
         assert!(must_be_zero(DspResult::BAD_STATE).is_err());
+    }
+
+    #[test]
+    fn fields_that_a_kind_does_not_use_are_zero() {
+        let mut out = [0; 3];
+        let address = out.as_ptr() as u64;
+        assert_eq!(
+            Element::Out(&mut out).raw(),
+            uapi::drm_qda_call_arg {
+                address,
+                length: 3,
+                direction: uapi::DRM_QDA_ARG_OUT,
+                ..Default::default()
+            }
+        );
+        // An empty slice has no address.
+        assert_eq!(Element::In(&[]).raw(), uapi::drm_qda_call_arg::default());
+        let object = |tag| {
+            Element::Object {
+                direction: uapi::DRM_QDA_ARG_IN,
+                handle: 7,
+                offset: 1 << 33,
+                length: 5,
+                tag,
+            }
+            .raw()
+        };
+        let buffer = uapi::drm_qda_call_arg {
+            offset: 1 << 33,
+            length: 5,
+            kind: uapi::DRM_QDA_ARG_BUFFER,
+            handle: 7,
+            ..Default::default()
+        };
+        assert_eq!(object(None), buffer);
+        assert_eq!(
+            object(Some(-2)),
+            uapi::drm_qda_call_arg {
+                kind: uapi::DRM_QDA_ARG_HANDLE,
+                tag: -2,
+                ..buffer
+            }
+        );
+    }
+
+    #[test]
+    fn new_calls_report_the_errno_of_the_system() {
+        use std::os::fd::AsFd;
+        let file = std::fs::File::open("/proc/self/stat").expect("procfs");
+        let mut elements = [Element::In(b"x")];
+        let error = call(file.as_fd(), 20, 2, &mut elements, 0).expect_err("no device");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+        let error = remote_map(file.as_fd(), Default::default()).expect_err("no device");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
+        let error = remote_unmap(file.as_fd(), Default::default()).expect_err("no device");
+        assert_eq!(error.raw_os_error(), Some(libc::ENOTTY));
     }
 
     #[test]
