@@ -61,4 +61,5 @@ module! {
     authors: ["The qda authors"],
     description: "Qualcomm DSP accelerator driver (FastRPC)",
     license: "GPL",
+    imports_ns: ["DMA_BUF"],
 }

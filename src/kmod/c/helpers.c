@@ -7,13 +7,16 @@
 #include <linux/completion.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/io.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/rpmsg.h>
 #include <linux/rwsem.h>
+#include <linux/scatterlist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
@@ -50,15 +53,15 @@ void qda_helper_memset(void *dst, int c, size_t len)
 }
 
 void qda_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr,
-				    size_t size)
+				    size_t size, enum dma_data_direction dir)
 {
-	dma_sync_single_for_device(dev, addr, size, DMA_BIDIRECTIONAL);
+	dma_sync_single_for_device(dev, addr, size, dir);
 }
 
 void qda_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr,
-				 size_t size)
+				 size_t size, enum dma_data_direction dir)
 {
-	dma_sync_single_for_cpu(dev, addr, size, DMA_BIDIRECTIONAL);
+	dma_sync_single_for_cpu(dev, addr, size, dir);
 }
 
 void qda_helper_dma_wmb(void)
@@ -142,4 +145,25 @@ bool qda_helper_fatal_signal_pending(void)
 void qda_helper_cond_resched(void)
 {
 	cond_resched();
+}
+
+phys_addr_t qda_helper_page_to_phys(struct page *page)
+{
+	return page_to_phys(page);
+}
+
+void qda_helper_sg_set_page(struct scatterlist *sg, struct page *page,
+			    unsigned int len, unsigned int offset)
+{
+	sg_set_page(sg, page, len, offset);
+}
+
+bool qda_helper_dma_resv_trylock(struct dma_resv *obj)
+{
+	return dma_resv_trylock(obj);
+}
+
+unsigned long qda_helper_file_count(struct file *file)
+{
+	return file_count(file);
 }

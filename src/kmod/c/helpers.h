@@ -6,16 +6,19 @@
 #ifndef QDA_HELPERS_H
 #define QDA_HELPERS_H
 
+#include <linux/dma-direction.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
 
 struct completion;
 struct device;
+struct dma_resv;
 struct file;
 struct folio;
 struct page;
 struct rpmsg_endpoint;
 struct rw_semaphore;
+struct scatterlist;
 struct vfsmount;
 struct vm_area_struct;
 
@@ -25,15 +28,20 @@ void *qda_helper_vzalloc_account(size_t size);
 void qda_helper_memcpy(void *dst, const void *src, size_t len);
 void qda_helper_memset(void *dst, int c, size_t len);
 void qda_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr,
-				    size_t size);
+				    size_t size, enum dma_data_direction dir);
 void qda_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr,
-				 size_t size);
+				 size_t size, enum dma_data_direction dir);
 void qda_helper_dma_wmb(void);
 void qda_helper_dma_rmb(void);
 void qda_helper_current_comm(char *buf, size_t size);
 void qda_helper_init_rwsem(struct rw_semaphore *sem);
 bool qda_helper_use_dma_iommu(struct device *dev);
 bool qda_helper_dev_is_dma_coherent(struct device *dev);
+phys_addr_t qda_helper_page_to_phys(struct page *page);
+void qda_helper_sg_set_page(struct scatterlist *sg, struct page *page,
+			    unsigned int len, unsigned int offset);
+bool qda_helper_dma_resv_trylock(struct dma_resv *obj);
+unsigned long qda_helper_file_count(struct file *file);
 
 struct file *qda_helper_shmem_file_setup(const char *name, loff_t size);
 struct file *qda_helper_shmem_file_setup_with_mnt(struct vfsmount *mnt,

@@ -17,7 +17,10 @@ use super::{
     Counted,
     BUS, //
 };
-use crate::sys::bindings;
+use crate::sys::{
+    bindings,
+    dma::Import, //
+};
 use core::{
     mem::offset_of,
     ptr::NonNull, //
@@ -29,10 +32,13 @@ use kernel::{
     },
     error::to_result,
     fmt,
+    new_mutex,
     prelude::*,
+    rbtree::RBTree,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        Mutex, //
     },
     types::Opaque, //
 };
@@ -258,6 +264,17 @@ impl Drop for AddedDevice {
     }
 }
 
+/// Imported dma-bufs that may be mapped for a bank.
+///
+/// Exporters unmap with the device that they were given at mapping, so all of them must have done
+/// so before that device goes.
+struct Imports {
+    /// By address of the import.
+    tree: RBTree<usize, Arc<Import>>,
+    /// The bank is being removed: nothing is added any more.
+    closed: bool,
+}
+
 /// A context bank.
 ///
 /// The bank itself lives as long as somebody holds it. Its device lives until [`Bank::remove`].
@@ -266,8 +283,13 @@ impl Drop for AddedDevice {
 ///
 /// A sleeping reader-writer lock guards the device: `Bank::with_device` holds it shared,
 /// [`Bank::remove`] exclusively. Its place in the lock order is described in [`super`].
+///
+/// A mutex around the list of imports. They are revoked while it is held, so it is outside of all
+/// locks that a revocation takes.
 #[pin_data]
 pub(crate) struct Bank {
+    #[pin]
+    imports: Mutex<Imports>,
     #[pin]
     device: Gate<AddedDevice>,
     sid: u32,
@@ -306,6 +328,13 @@ impl Bank {
 
         Arc::pin_init(
             pin_init!(Self {
+                imports <- new_mutex!(
+                    Imports {
+                        tree: RBTree::new(),
+                        closed: false,
+                    },
+                    "qda_bank_imports"
+                ),
                 device <- Gate::new(device),
                 sid: config.sid,
                 group_id,
@@ -345,12 +374,49 @@ impl Bank {
         self.device.with(|device| f(device.as_raw()))
     }
 
-    /// Takes the device away: waits for running users, tears the address space down and
-    /// unregisters the device. Does nothing if the device is gone already.
+    /// Adds an import that [`Self::remove`] revokes if nobody did so before. It stays on the list,
+    /// and keeps the bank, until [`Self::delist`].
+    ///
+    /// Fails with `ENODEV` if the bank is being removed, and with `ENOMEM`.
+    pub(in crate::sys) fn enlist(&self, import: &Arc<Import>) -> Result {
+        let mut imports = self.imports.lock();
+        if imports.closed {
+            return Err(ENODEV);
+        }
+        let old = imports
+            .tree
+            .try_create_and_insert(key(import), import.clone(), GFP_KERNEL)?;
+        drop(imports);
+        drop(old);
+        Ok(())
+    }
+
+    /// Takes an import off the list.
+    pub(in crate::sys) fn delist(&self, import: &Arc<Import>) {
+        let old = self.imports.lock().tree.remove(&key(import));
+        // Outside of the lock.
+        drop(old);
+    }
+
+    /// Takes the device away: revokes imports, waits for running users, tears the address space
+    /// down and unregisters the device. Does nothing if the device is gone already.
     ///
     /// Call it after the hardware was stopped and the last mapping was undone, and before the
     /// parent is unbound. The memory of the device goes later, with its last reference. May sleep.
     pub(crate) fn remove(&self) {
+        let mut imports = self.imports.lock();
+        imports.closed = true;
+        for import in imports.tree.values() {
+            import.revoke();
+        }
+        drop(imports);
+
         self.device.revoke();
     }
+}
+
+/// The place of an import in the list of a bank.
+fn key(import: &Arc<Import>) -> usize {
+    // CAST: The address as a number.
+    Arc::as_ptr(import) as usize
 }

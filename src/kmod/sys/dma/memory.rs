@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of the kernel that a context bank's device may read and write at any time.
+//!
+//! Owns the pages and their mapping. The messages of calls and the memory of processes are made of
+//! it. The mapping has a mutex, see [`super`] for the order; copies to and from user space take no
+//! lock.
+//!
+//! C header: [`include/linux/vmalloc.h`](srctree/include/linux/vmalloc.h)
+
+use super::{
+    table::{
+        Mapped,
+        SgTable, //
+    },
+    Direction, //
+};
+use crate::sys::{
+    bindings,
+    cb::Bank, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    new_mutex,
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    },
+    uaccess::UserPtr, //
+};
+
+/// Zeroed pages at one virtual address, charged to the allocating task.
+///
+/// # Invariants
+///
+/// `base` is the page-aligned start of a vmalloc area of `size` bytes, which `self` owns.
+struct Pages {
+    base: NonNull<u8>,
+    size: usize,
+}
+
+impl Pages {
+    fn new(size: usize) -> Result<Self> {
+        if size == 0 {
+            return Err(EINVAL);
+        }
+        let size = size.checked_next_multiple_of(PAGE_SIZE).ok_or(ENOMEM)?;
+
+        // SAFETY: The function has no requirements; it may sleep, and so may we.
+        let base = unsafe { bindings::qda_helper_vzalloc_account(size) };
+        let base = NonNull::new(base.cast::<u8>()).ok_or(ENOMEM)?;
+
+        // INVARIANT: `base` was just allocated with `size` bytes.
+        Ok(Self { base, size })
+    }
+
+    /// Lists the pages of the area in order.
+    fn list(&self) -> Result<KVVec<*mut bindings::page>> {
+        let count = self.size / PAGE_SIZE;
+        let mut list = KVVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 0..count {
+            // Cannot overflow: `index * PAGE_SIZE` is less than `size`.
+            let offset = index.wrapping_mul(PAGE_SIZE);
+            // SAFETY: By the type invariant, `offset` lies inside the vmalloc area.
+            let page = unsafe { bindings::vmalloc_to_page(self.base.as_ptr().add(offset).cast()) };
+            list.push(page, GFP_KERNEL)?;
+        }
+        Ok(list)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, `base` is the start of an area that `self` owns.
+        unsafe { bindings::vfree(self.base.as_ptr().cast()) };
+    }
+}
+
+/// Zeroed memory that is mapped for one context bank at one contiguous device address.
+#[pin_data]
+pub(crate) struct DmaMemory {
+    // Dropped first: pages are freed only when the device can no longer reach them.
+    #[pin]
+    mapping: Mutex<Option<Mapped>>,
+    pages: Pages,
+    address: u64,
+    sync: bool,
+}
+
+// SAFETY: The pages are plain memory that is only accessed through copies.
+unsafe impl Send for DmaMemory {}
+
+// SAFETY: See the implementation of `Send`; concurrent copies are allowed by design, the device
+// copies at any time, too.
+unsafe impl Sync for DmaMemory {}
+
+impl DmaMemory {
+    /// Allocates `size` bytes, rounded up to whole pages, and maps them for `bank`.
+    ///
+    /// Fails with [`ENOMEM`] without memory or device addresses and with [`ENODEV`] if the bank
+    /// was removed. May sleep.
+    pub(crate) fn new(bank: &Arc<Bank>, size: usize) -> Result<Arc<Self>> {
+        let pages = Pages::new(size)?;
+        let table = SgTable::of_pages(&mut pages.list()?, pages.size)?;
+
+        // SAFETY: The mapping is put into the same structure as the pages and is dropped first, as
+        // it is here if something fails.
+        let mapping = unsafe { Mapped::new(table, bank, pages.size) }?;
+        Arc::pin_init(
+            pin_init!(Self {
+                address: mapping.address(),
+                mapping <- new_mutex!(Some(mapping), "qda_dma_memory"),
+                pages,
+                sync: !bank.is_coherent(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Returns the size in bytes, a multiple of the page size.
+    pub(crate) fn size(&self) -> usize {
+        self.pages.size
+    }
+
+    /// Returns the device address of the first byte.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// Takes the memory from the device. Copies still work. May sleep.
+    pub(crate) fn revoke(&self) {
+        let mapping = self.mapping.lock().take();
+        // Dropped outside of the lock, so that no lock is held while the IOMMU is flushed.
+        drop(mapping);
+    }
+
+    /// Returns the address of `len` bytes at `offset`, if they lie inside the memory.
+    fn range(&self, offset: usize, len: usize) -> Result<*mut u8> {
+        let end = offset.checked_add(len).ok_or(EINVAL)?;
+        if end > self.pages.size {
+            return Err(EINVAL);
+        }
+        // SAFETY: `offset` is at most `size`, so the result is inside the area or just behind it.
+        Ok(unsafe { self.pages.base.as_ptr().add(offset) })
+    }
+
+    /// Fills `len` bytes at `offset` with zeroes.
+    ///
+    /// Like all accesses, fails with [`EINVAL`] if the range is not inside the memory.
+    pub(crate) fn zero(&self, offset: usize, len: usize) -> Result {
+        let dst = self.range(offset, len)?;
+        // SAFETY: `range()` has checked that `dst` is valid for `len` bytes.
+        unsafe { bindings::qda_helper_memset(dst.cast(), 0, len) };
+        Ok(())
+    }
+
+    /// Writes `bytes` at `offset`.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result {
+        let dst = self.range(offset, bytes.len())?;
+        // SAFETY: `range()` has checked that `dst` is valid for the length of `bytes`.
+        unsafe { bindings::qda_helper_memcpy(dst.cast(), bytes.as_ptr().cast(), bytes.len()) };
+        Ok(())
+    }
+
+    /// Copies `len` bytes from user space to `offset`.
+    ///
+    /// Fails with [`EFAULT`] if the user memory is not readable; part of it may have been copied.
+    pub(crate) fn copy_from_user(&self, offset: usize, from: UserPtr, len: usize) -> Result {
+        let dst = self.range(offset, len)?;
+        // SAFETY: `range()` has checked that `dst` is valid for `len` bytes.
+        let left = unsafe { bindings::copy_from_user(dst.cast(), from.as_const_ptr(), len) };
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Copies `len` bytes at `offset` to user space.
+    ///
+    /// Fails with [`EFAULT`] if the user memory is not writable; part of it may have been written.
+    pub(crate) fn copy_to_user(&self, offset: usize, to: UserPtr, len: usize) -> Result {
+        let src = self.range(offset, len)?;
+        // SAFETY: `range()` has checked that `src` is valid for `len` bytes.
+        let left = unsafe { bindings::copy_to_user(to.as_mut_ptr(), src.cast_const().cast(), len) };
+        if left == 0 {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Reads bytes at `offset`. The device may change them meanwhile.
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> Result {
+        let src = self.range(offset, bytes.len())?;
+        // SAFETY: `range()` has checked that `src` is valid for the length of `bytes`.
+        unsafe {
+            bindings::qda_helper_memcpy(bytes.as_mut_ptr().cast(), src.cast(), bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Makes what the CPU wrote visible to the device, and orders it before a later message.
+    pub(crate) fn sync_for_device(&self, offset: usize, len: usize) {
+        self.sync_range_for_device(offset, len, Direction::Both);
+    }
+
+    /// Makes what the device wrote visible to the CPU, after its message was received.
+    pub(crate) fn sync_for_cpu(&self, offset: usize, len: usize) {
+        self.sync_range_for_cpu(offset, len, Direction::Both);
+    }
+
+    /// Like [`Self::sync_for_device`], for a range that is used in only one direction.
+    pub(crate) fn sync_range_for_device(&self, offset: usize, len: usize, direction: Direction) {
+        if self.sync {
+            // Holding the lock keeps the mapping while it is used.
+            if let Some(mapping) = &*self.mapping.lock() {
+                mapping.sync_for_device(offset, len, direction);
+            }
+        }
+        // SAFETY: A barrier has no requirements.
+        unsafe { bindings::qda_helper_dma_wmb() };
+    }
+
+    /// Like [`Self::sync_for_cpu`], for a range that is used in only one direction.
+    pub(crate) fn sync_range_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
+        // SAFETY: A barrier has no requirements.
+        unsafe { bindings::qda_helper_dma_rmb() };
+        if self.sync {
+            if let Some(mapping) = &*self.mapping.lock() {
+                mapping.sync_for_cpu(offset, len, direction);
+            }
+        }
+    }
+}
