@@ -269,14 +269,32 @@ impl Area {
         unsafe { self.at(offset).cast::<u64>().write_volatile(value) }
     }
 
-    /// Unmaps a part. The area keeps its length: callers do not touch the hole.
+    /// Unmaps a part. The area keeps its length; touching the hole raises SIGSEGV.
     pub fn unmap(&self, offset: usize, length: usize) -> Result<(), Fail> {
         assert!(offset + length <= self.length);
         // SAFETY: The part belongs to this area.
         match unsafe { libc::munmap(self.at(offset).cast(), length) } {
-            0 => Ok(()),
+            0 => {
+                self.guard(offset, length);
+                Ok(())
+            }
             _ => Err(format!("munmap gave errno {}", raw::errno()).into()),
         }
+    }
+
+    /// Keeps others from a hole, since the end of this value unmaps all of its range.
+    fn guard(&self, offset: usize, length: usize) {
+        // SAFETY: Nothing is replaced; if somebody was faster, there is nothing to reserve.
+        unsafe {
+            libc::mmap(
+                self.at(offset).cast(),
+                length,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE,
+                -1,
+                0,
+            )
+        };
     }
 
     /// Changes the protection of a part; the error is an errno.
@@ -338,6 +356,7 @@ impl Area {
         if base == libc::MAP_FAILED {
             return Err(raw::errno());
         }
+        self.guard(offset, length);
         Ok(place)
     }
 

@@ -6,6 +6,7 @@ use crate::harness::Suite;
 mod call;
 mod death;
 mod devicetree;
+mod gem;
 mod isolation;
 mod malformed;
 mod modules;
@@ -21,6 +22,7 @@ pub const ALL: &[&Suite] = &[
     &death::SUITE,
     &modules::SUITE,
     &truth::SUITE,
+    &gem::SUITE,
     &devicetree::SUITE,
     &devicetree::NO_SMMU,
 ];

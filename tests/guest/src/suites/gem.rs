@@ -85,15 +85,28 @@ pub const SUITE: Suite = Suite {
         case("fork", "T81", areas::fork),
         case("outlive_handle_and_file", "T81", areas::outlive),
         case("kernel_reads_and_writes", "T81", areas::kernel_access),
-        case("holes_and_truncation", "T81, T92", areas::holes_and_truncation),
+        case(
+            "holes_and_truncation",
+            "T81, T92",
+            areas::holes_and_truncation,
+        ),
         case("new_memory_is_zero", "T104", areas::new_memory_is_zero).limit(180),
         case("fdinfo_model", "T106", accounting::fdinfo_model).limit(120),
         case("fdinfo_active", "T106", accounting::fdinfo_active),
         case("bytes_copied", "T106", accounting::bytes_copied),
         case("memory_cgroup", "T106", accounting::memory_cgroup).limit(120),
-        case("memory_cgroup_limit", "T106", accounting::memory_cgroup_limit).limit(120),
+        case(
+            "memory_cgroup_limit",
+            "T106",
+            accounting::memory_cgroup_limit,
+        )
+        .limit(120),
         case("areas_outlive_dsp", "T82, T120", leaving::areas_outlive_dsp),
-        case("areas_outlive_module", "T82, T120", leaving::areas_outlive_module),
+        case(
+            "areas_outlive_module",
+            "T82, T120",
+            leaving::areas_outlive_module,
+        ),
         case("dsp_leaves_under_load", "T82, T120", leaving::under_load).limit(180),
     ],
 };

@@ -83,7 +83,11 @@ pub fn refused() -> Outcome {
         ensure_ret!(create(size, 0), -libc::E2BIG, "size {size:#x}");
     }
     // The lower half alone would be a good size.
-    ensure_ret!(create((1 << 32) * 5000 + 4096, 0), -libc::E2BIG, "5000 * 4 GiB + 1 page");
+    ensure_ret!(
+        create((1 << 32) * 5000 + 4096, 0),
+        -libc::E2BIG,
+        "5000 * 4 GiB + 1 page"
+    );
     for &address in crate::mem::BAD_ADDRESSES {
         for code in [raw::GEM_CREATE, raw::GEM_MMAP_OFFSET] {
             ensure_ret!(
@@ -236,7 +240,11 @@ pub fn larger_than_4_gib() -> Outcome {
             area.set_word(place, 0x1111 * (n as u64 + 1));
         }
         for (n, &place) in places.iter().enumerate() {
-            ensure_eq!(area.word(place), 0x1111 * (n as u64 + 1), "word at {place:#x}");
+            ensure_eq!(
+                area.word(place),
+                0x1111 * (n as u64 + 1),
+                "word at {place:#x}"
+            );
         }
         // No more than the touched places has pages; huge ones are possible.
         let resident = buffer::fdinfo_number(file.raw(), "drm-resident-memory")?;
@@ -253,7 +261,11 @@ pub fn larger_than_4_gib() -> Outcome {
         );
         let tail = Area::shared(dma_buf.as_raw_fd(), PAGE, (size - PAGE) as u64)?;
         let last = *places.last().unwrap_or(&0);
-        ensure_eq!(tail.word(last - (size - PAGE)), 0x4444, "last place by the dma-buf");
+        ensure_eq!(
+            tail.word(last - (size - PAGE)),
+            0x4444,
+            "last place by the dma-buf"
+        );
         file.close(handle)?;
     }
     drop(file);
@@ -307,13 +319,8 @@ pub fn close_races_use() -> Outcome {
                 }
                 1 => match buffer::mmap_offset(file.raw(), handle) {
                     Ok(offset) => {
-                        match Area::new(
-                            file.raw(),
-                            4 * PAGE,
-                            offset,
-                            buffer::RW,
-                            libc::MAP_SHARED,
-                        ) {
+                        match Area::new(file.raw(), 4 * PAGE, offset, buffer::RW, libc::MAP_SHARED)
+                        {
                             Ok(area) => {
                                 area.stamp(7);
                                 SUCCEEDED.fetch_add(1, Ordering::Relaxed);

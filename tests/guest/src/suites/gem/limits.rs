@@ -99,7 +99,7 @@ fn with_small_limits() -> Outcome {
     file.close(first)?;
     let first = file.buffer(2 * MIB)?;
     file.close(first)?;
-    // A buffer counts as long as it lives: handle, area and export each keep it.
+    // A buffer counts as long as it lives, and an export keeps it.
     let third = file.buffer(MIB)?;
     let first = file.buffer(2 * MIB)?;
     let fd = file.export(first)?;
@@ -124,7 +124,11 @@ fn with_small_limits() -> Outcome {
     drop(fd);
     file.close(third)?;
     let (handles, _) = fill(&file, mib, 10);
-    ensure_eq!(handles.len(), 3, "buffers of 1 MiB beside one kept by another file");
+    ensure_eq!(
+        handles.len(),
+        3,
+        "buffers of 1 MiB beside one kept by another file"
+    );
     drop(file);
     other
         .map(imported, 2 * MIB)?
