@@ -13,7 +13,10 @@ use std::time::{
     Instant, //
 };
 
-use crate::harness::Fail;
+use crate::harness::{
+    patience,
+    Fail, //
+};
 use crate::kmsg::{
     Log,
     Record, //
@@ -36,6 +39,11 @@ const DEFECTS: &[&str] = &[
     "KFENCE",
     "UBSAN",
     "DMA-API:",
+    "ODEBUG",
+    "kmemleak:",
+    "page leak",
+    "turning off the locking correctness validator",
+    "trying to register non-static key",
     "possible circular locking",
     "possible recursive locking",
     "inconsistent lock state",
@@ -197,7 +205,7 @@ impl Baseline {
                 Err(why) => complaints.push(format!("simulator not readable: {why}")),
             }
         }
-        let deadline = Instant::now() + SETTLE;
+        let deadline = Instant::now() + patience(SETTLE);
         let mut held_now = held();
         while !held_now.is_empty() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
@@ -234,7 +242,7 @@ impl Baseline {
 
 /// Compares the simulator's numbers, giving processes time to end.
 fn compare_simulator(before: &Simulator, faults: u64) -> Result<Vec<String>, Fail> {
-    let deadline = Instant::now() + SETTLE;
+    let deadline = Instant::now() + patience(SETTLE);
     let mut now = Simulator::read()?;
     while now.live != before.live && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
@@ -279,6 +287,13 @@ mod tests {
             "INFO: task sh:1 blocked for more than 120 seconds."
         ));
         assert!(is_defect("refcount_t: underflow; use-after-free."));
+        assert!(is_defect(
+            "BUG: KASAN: slab-use-after-free in qda_free+0x10/0x20"
+        ));
+        assert!(is_defect(
+            "UBSAN: array-index-out-of-bounds in drivers/x.c:1:2"
+        ));
+        assert!(is_defect("iommu: Detected page leak!"));
     }
 
     #[test]

@@ -8,6 +8,11 @@
 //!
 //! * `@faults N`: the case made the simulated DSP touch N addresses that do not translate;
 //! * `@log TEXT`: lines of the kernel log with this text are what the case provoked.
+//!
+//! On a kernel that can tell which memory it has lost, that is one more test after the cases.
+//!
+//! A kernel with sanitizers takes several times as long for everything; [`patience`] stretches
+//! time limits accordingly.
 
 use std::fmt;
 use std::fs;
@@ -33,12 +38,20 @@ use std::time::{
 };
 
 use crate::checks::Baseline;
+use crate::leaks;
 
 /// Exit status of a case's process that could not be run here.
 const SKIPPED: u8 = 4;
 
 /// Characters of a line of output that are kept.
 const LINE: usize = 400;
+
+/// A time limit as it has to be on this kernel: the given one, which suits the stock kernel,
+/// times the number that scripts/vm passes in the environment.
+pub fn patience(limit: Duration) -> Duration {
+    let slowness = std::env::var("QDA_SLOWNESS").ok();
+    limit * slowness.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
 
 /// Why a case did not pass.
 #[derive(Debug)]
@@ -84,7 +97,7 @@ pub struct Case {
     pub name: &'static str,
     /// Rows of the trap list that this case settles.
     pub covers: &'static str,
-    /// Time limit in seconds.
+    /// Time limit in seconds, on the stock kernel.
     pub limit: u64,
     /// The simulator is loaded anew by this case, so its counters start from 0 again.
     pub reloads_simulator: bool,
@@ -333,7 +346,8 @@ fn stacks(group: i32) -> String {
 fn run_one(name: &str, case: &Case) -> Result<(Vec<String>, Vec<String>), Fail> {
     let mut baseline = Baseline::take()?;
     let (child, output) = start(name)?;
-    let finished = collect(child, output, Duration::from_secs(case.limit))?;
+    let limit = patience(Duration::from_secs(case.limit));
+    let finished = collect(child, output, limit)?;
 
     let mut complaints = Vec::new();
     let mut notes = Vec::new();
@@ -351,7 +365,7 @@ fn run_one(name: &str, case: &Case) -> Result<(Vec<String>, Vec<String>), Fail> 
         }
     }
     match finished.status {
-        None => complaints.push(format!("no end within {} s", case.limit)),
+        None => complaints.push(format!("no end within {} s", limit.as_secs())),
         Some(status) if status.code() == Some(i32::from(SKIPPED)) => {
             return Err(Fail::Skip(notes.join("; ")));
         }
@@ -371,7 +385,8 @@ fn run_one(name: &str, case: &Case) -> Result<(Vec<String>, Vec<String>), Fail> 
 /// Runs the chosen cases and prints KTAP; true if none failed.
 pub fn run(chosen: &[(&Suite, &Case)]) -> bool {
     println!("KTAP version 1");
-    println!("1..{}", chosen.len());
+    let last = chosen.len() + usize::from(leaks::detector_present());
+    println!("1..{last}");
     let mut good = true;
     for (index, (suite, case)) in chosen.iter().enumerate() {
         let number = index + 1;
@@ -407,5 +422,23 @@ pub fn run(chosen: &[(&Suite, &Case)]) -> bool {
             begin.elapsed().as_millis()
         );
     }
+    if leaks::detector_present() {
+        good &= report_leaks(last);
+    }
     good
+}
+
+/// The test behind the cases: prints the result with its number; true if nothing was lost.
+fn report_leaks(number: usize) -> bool {
+    let begin = Instant::now();
+    let lines = leaks::find().unwrap_or_else(|why| vec![format!("kmemleak: {why}")]);
+    for line in &lines {
+        println!("# {line}");
+    }
+    let verdict = if lines.is_empty() { "ok" } else { "not ok" };
+    println!(
+        "{verdict} {number} end.no_memory_lost # covers: - ({} ms)",
+        begin.elapsed().as_millis()
+    );
+    lines.is_empty()
 }

@@ -12,7 +12,8 @@
 //!
 //! * [`dsp`], [`calls`], [`buffer`] and [`shared`] are the clients of the interface;
 //! * [`harness`] runs cases, each in a process of its own, and prints KTAP;
-//! * [`checks`] are made after every case ([`kmsg`] reads the log, [`sim`] the simulator);
+//! * [`checks`] are made after every case ([`kmsg`] reads the log, [`sim`] the simulator), [`leaks`]
+//!   at the end;
 //! * [`suites`] holds the cases, [`children`] the programs that they start beside themselves.
 
 mod buffer;
@@ -26,6 +27,7 @@ mod exporters;
 mod harness;
 mod kmod;
 mod kmsg;
+mod leaks;
 mod legacy;
 mod mem;
 mod raw;
