@@ -22,18 +22,24 @@
 //!
 //! From the outside to the inside: the list of a bank's imports, the mutex of a mapping, the
 //! [bank](crate::sys::cb::Bank)'s gate, the reservation lock of a dma-buf, and whatever its
-//! exporter takes. So nothing here may be called with a reservation lock held. The list of the
-//! mappings of a user's buffer is outside of the mutex of a mapping.
+//! exporter takes. The list of the mappings of a memory is outside of the mutex of a mapping. So
+//! nothing of this may be called with a reservation lock held, but for [`SgTable`], which takes no
+//! lock.
 
 mod import;
 mod mapping;
 mod memory;
 mod table;
 
-pub(in crate::sys) use self::import::Import;
 #[expect(unused_imports, reason = "the engine has no buffers yet")]
 pub(crate) use self::mapping::BankMapping;
 pub(crate) use self::memory::DmaMemory;
+#[expect(unused_imports, reason = "nobody exports memory yet")]
+pub(in crate::sys) use self::table::SgTable;
+pub(in crate::sys) use self::{
+    import::Import,
+    mapping::Mappings, //
+};
 
 use crate::sys::bindings;
 

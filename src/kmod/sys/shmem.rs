@@ -18,19 +18,20 @@
 //!
 //! # Locking
 //!
-//! None here. All functions that need pages may sleep and allocate; none may be called with
+//! A mutex around the list of mappings in banks. All functions that need pages may sleep and allocate; none may be called with
 //! spinlocks held.
 //!
 //! C headers: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h),
 //! [`include/linux/memfd.h`](srctree/include/linux/memfd.h)
 
-#![expect(dead_code, reason = "the users of this file come with buffers")]
-
 mod folios;
 
 pub(in crate::sys) use self::folios::Folios;
 
-use crate::sys::bindings;
+use crate::sys::{
+    bindings,
+    dma::Mappings, //
+};
 use core::{
     marker::PhantomData,
     ptr::NonNull, //
@@ -40,6 +41,7 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
+    new_mutex,
     page::PAGE_SIZE,
     prelude::*,
     sync::{
@@ -47,7 +49,8 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     }, //
 };
 
@@ -153,11 +156,15 @@ impl Drop for ShmemFile {
 /// # Invariants
 ///
 /// `size` is a multiple of the page size and not zero, and the length of the file when it was made.
+#[pin_data(PinnedDrop)]
 pub(crate) struct SharedMemory {
     file: ShmemFile,
     size: usize,
     id: u64,
     users: Atomic<usize>,
+    /// Mappings in context banks.
+    #[pin]
+    mappings: Mutex<Mappings>,
 }
 
 /// Source of [`SharedMemory::id`].
@@ -181,15 +188,16 @@ impl SharedMemory {
         let id = LAST_ID.fetch_add(1, Relaxed).wrapping_add(1);
 
         // INVARIANT: The size was checked, and the file was made with it.
-        Ok(Arc::new(
-            Self {
+        Arc::pin_init(
+            pin_init!(Self {
                 file,
                 size,
                 id,
                 users: Atomic::new(0),
-            },
+                mappings <- new_mutex!(Mappings::new(), "qda_memory_mappings"),
+            }),
             GFP_KERNEL,
-        )?)
+        )
     }
 
     /// Size in bytes, a multiple of the page size.
@@ -226,6 +234,14 @@ impl SharedMemory {
     /// The shmem file, to compare it with that of a user area.
     pub(in crate::sys) fn file(&self) -> *mut bindings::file {
         self.file.as_raw()
+    }
+
+    /// The mappings of this memory in context banks.
+    ///
+    /// The lock is outside of all locks that mapping, unmapping and synchronising take, see
+    /// [`dma`](crate::sys::dma); do not take it with a reservation lock held.
+    pub(in crate::sys) fn mappings(&self) -> &Mutex<Mappings> {
+        &self.mappings
     }
 
     /// Makes `vma` an area of this memory.
@@ -309,6 +325,13 @@ impl SharedMemory {
         self.populate()?;
 
         Ok(Arc::new(Folios::new(&self.file, self.size)?, GFP_KERNEL)?)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for SharedMemory {
+    fn drop(self: Pin<&mut Self>) {
+        self.mappings.lock().revoke();
     }
 }
 

@@ -31,6 +31,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     }, //
@@ -154,6 +158,8 @@ enum State {
 pub(in crate::sys) struct Import {
     #[pin]
     state: Mutex<State>,
+    /// Set before the attachment ends.
+    revoked: Atomic<bool>,
 }
 
 impl Import {
@@ -162,6 +168,7 @@ impl Import {
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(State::New, "qda_dma_import"),
+                revoked: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
@@ -187,14 +194,15 @@ impl Import {
 
     /// Unmaps and detaches. The device cannot reach the memory when this returns. May sleep.
     pub(in crate::sys) fn revoke(&self) {
+        self.revoked.store(true, Relaxed);
         let mut state = self.state.lock();
         // Dropped with the lock held, so that everybody who revokes waits until it is done.
         *state = State::Revoked;
     }
 
-    /// Whether the device cannot reach the memory (any more).
+    /// Whether the import was revoked, or is just being revoked.
     pub(super) fn is_revoked(&self) -> bool {
-        !matches!(*self.state.lock(), State::Attached(_))
+        self.revoked.load(Relaxed)
     }
 
     /// Whether nobody has the dma-buf but imports of this module. Does not wait: says no if the

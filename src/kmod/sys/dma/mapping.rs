@@ -5,17 +5,154 @@
 //! Owns a mapping, and the pages that it maps as long as it is not revoked. Made and revoked by
 //! the engine. Revoking takes the mutex of the mapping, see [`super`] for the order.
 
-use super::import::Import;
+use super::{
+    import::Import,
+    table::{
+        Mapped,
+        SgTable, //
+    },
+    Direction, //
+};
 use crate::sys::{
     cb::Bank,
-    dmabuf::DmaBuf, //
+    dmabuf::DmaBuf,
+    shmem::{
+        Folios,
+        SharedMemory, //
+    }, //
 };
 use kernel::{
+    new_mutex,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        Mutex, //
+    }, //
 };
 
+/// A table of the pages of a buffer, mapped, and the pins on these pages.
+struct Pinned {
+    // Dropped first: pages may only move when the device can no longer reach them.
+    mapped: Mapped,
+    _folios: Arc<Folios>,
+}
+
+/// Pages of [`SharedMemory`], mapped for a bank until that is revoked.
+///
+/// It does not hold the memory, which has it on a list and revokes it at the latest when the
+/// memory goes.
+#[pin_data]
+pub(in crate::sys) struct MemoryMapping {
+    #[pin]
+    state: Mutex<Option<Pinned>>,
+    /// Set before the mapping is undone.
+    revoked: Atomic<bool>,
+    /// Whether caches need care.
+    sync: bool,
+}
+
+impl MemoryMapping {
+    /// Pins and maps `memory`. Returns the device address of its first byte, too.
+    fn new(bank: &Arc<Bank>, memory: &SharedMemory) -> Result<(Arc<Self>, u64)> {
+        let folios = memory.pin()?;
+        let table = SgTable::new(|| folios.segments(), usize::MAX)?;
+
+        // SAFETY: The pages stay allocated as long as they are pinned. The pins go into the same
+        // structure as the mapping, which is dropped first, as it is here if something fails.
+        let mapped = unsafe { Mapped::new(table, bank, memory.size()) }?;
+        let address = mapped.address();
+        let pinned = Pinned {
+            mapped,
+            _folios: folios,
+        };
+
+        let this = Arc::pin_init(
+            pin_init!(Self {
+                state <- new_mutex!(Some(pinned), "qda_dma_mapping"),
+                revoked: Atomic::new(false),
+                sync: !bank.is_coherent(),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok((this, address))
+    }
+
+    /// Unmaps and unpins. The device cannot reach the memory when this returns.
+    fn revoke(&self) {
+        self.revoked.store(true, Relaxed);
+        let mut state = self.state.lock();
+        // Dropped with the lock held, so that everybody who revokes waits until it is done.
+        *state = None;
+    }
+
+    fn is_revoked(&self) -> bool {
+        self.revoked.load(Relaxed)
+    }
+
+    fn sync_for_device(&self, offset: usize, len: usize, direction: Direction) {
+        if self.sync {
+            // Holding the lock keeps the mapping while it is used.
+            if let Some(pinned) = &*self.state.lock() {
+                pinned.mapped.sync_for_device(offset, len, direction);
+            }
+        }
+    }
+
+    fn sync_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
+        if self.sync {
+            if let Some(pinned) = &*self.state.lock() {
+                pinned.mapped.sync_for_cpu(offset, len, direction);
+            }
+        }
+    }
+}
+
+/// All mappings of one memory in banks. Some of them may be revoked.
+pub(in crate::sys) struct Mappings(KVec<Arc<MemoryMapping>>);
+
+impl Mappings {
+    /// Makes an empty list.
+    pub(in crate::sys) const fn new() -> Self {
+        Self(KVec::new())
+    }
+
+    /// Adds a mapping and forgets those that are revoked.
+    fn add(&mut self, mapping: &Arc<MemoryMapping>) -> Result {
+        self.0.retain(|other| !other.is_revoked());
+        self.0.push(mapping.clone(), GFP_KERNEL)?;
+        Ok(())
+    }
+
+    /// Takes the memory from all devices. May sleep.
+    pub(in crate::sys) fn revoke(&self) {
+        for mapping in &self.0 {
+            mapping.revoke();
+        }
+    }
+
+    /// Hands a range of the memory to all devices that do not see the CPU's caches. May sleep.
+    pub(in crate::sys) fn sync_for_device(&self, offset: usize, len: usize, direction: Direction) {
+        for mapping in &self.0 {
+            mapping.sync_for_device(offset, len, direction);
+        }
+    }
+
+    /// Takes a range of the memory back from all devices that do not see the CPU's caches. May
+    /// sleep.
+    pub(in crate::sys) fn sync_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
+        for mapping in &self.0 {
+            mapping.sync_for_cpu(offset, len, direction);
+        }
+    }
+}
+
 enum Body {
+    /// Memory of this module.
+    Memory(Arc<MemoryMapping>),
     /// A dma-buf.
     Import(Arc<Import>),
 }
@@ -31,6 +168,30 @@ pub(crate) struct BankMapping {
 }
 
 impl BankMapping {
+    /// Finds or makes all pages of `memory`, pins them and maps them for `bank`.
+    ///
+    /// The mapping does not keep the memory, and ends with it.
+    ///
+    /// # Errors
+    ///
+    /// * `ENODEV`: the bank was removed.
+    /// * `ENOMEM`: no memory, or no device addresses.
+    /// * `EINTR`: the calling task is being killed.
+    /// * `EINVAL`: the mapping is not contiguous.
+    pub(crate) fn of_memory(bank: &Arc<Bank>, memory: &SharedMemory) -> Result<Arc<Self>> {
+        let (mapping, address) = MemoryMapping::new(bank, memory)?;
+        memory.mappings().lock().add(&mapping)?;
+
+        // If there is no memory for the reference count, the value is dropped and revoked.
+        let this = Self {
+            body: Body::Memory(mapping),
+            address,
+            size: memory.size(),
+            bank: bank.clone(),
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+
     /// Attaches a dma-buf to the device of `bank` and maps all of it.
     ///
     /// # Errors
@@ -71,6 +232,7 @@ impl BankMapping {
     /// Does nothing the second time, but waits if somebody else is doing it. May sleep.
     pub(crate) fn revoke(&self) {
         match &self.body {
+            Body::Memory(mapping) => mapping.revoke(),
             Body::Import(import) => {
                 import.revoke();
                 self.bank.delist(import);
@@ -78,9 +240,10 @@ impl BankMapping {
         }
     }
 
-    /// Whether the device cannot reach the buffer any more.
+    /// Whether somebody has taken the buffer from the device, or is doing so.
     pub(crate) fn is_revoked(&self) -> bool {
         match &self.body {
+            Body::Memory(mapping) => mapping.is_revoked(),
             Body::Import(import) => import.is_revoked(),
         }
     }
@@ -90,7 +253,25 @@ impl BankMapping {
     /// Does not wait for the exporter of a dma-buf: says no while that is at work.
     pub(crate) fn is_abandoned(&self) -> bool {
         match &self.body {
+            Body::Memory(mapping) => mapping.is_revoked(),
             Body::Import(import) => import.is_abandoned(),
+        }
+    }
+
+    /// Hands a range to the device, if that does not see the CPU's caches. May sleep.
+    ///
+    /// Does nothing for a dma-buf, whose cache state is the business of its exporter and users.
+    /// Does not order anything: the message that names the buffer does.
+    pub(crate) fn sync_for_device(&self, offset: usize, len: usize, direction: Direction) {
+        if let Body::Memory(mapping) = &self.body {
+            mapping.sync_for_device(offset, len, direction);
+        }
+    }
+
+    /// Takes a range back from the device. See [`Self::sync_for_device`].
+    pub(crate) fn sync_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
+        if let Body::Memory(mapping) = &self.body {
+            mapping.sync_for_cpu(offset, len, direction);
         }
     }
 }
