@@ -10,6 +10,7 @@
 use crate::{
     dsp::{
         Dsp,
+        Present,
         Shared, //
     },
     model::Counters, //
@@ -68,12 +69,9 @@ fn show_counters<'a>(
     reports: Option<&Shared>,
 ) -> fmt::Result {
     let mut sum = Counters::default();
-    let (mut live, mut parked, mut delayed) = (0usize, 0usize, 0usize);
+    let mut now = Present::default();
     for dsp in dsps {
-        let (l, p, d) = dsp.count(&mut sum);
-        live += l;
-        parked += p;
-        delayed += d;
+        dsp.count(&mut sum, &mut now);
     }
     let mut r = Ok(());
     sum.for_each(|name, value| {
@@ -82,9 +80,12 @@ fn show_counters<'a>(
         }
     });
     r?;
-    writeln!(f, "live_processes {live}")?;
-    writeln!(f, "parked {parked}")?;
-    writeln!(f, "delayed {delayed}")?;
+    writeln!(f, "live_processes {}", now.live)?;
+    writeln!(f, "parked {}", now.parked)?;
+    writeln!(f, "delayed {}", now.delayed)?;
+    writeln!(f, "ignored {}", now.ignored)?;
+    writeln!(f, "mappings {}", now.mappings)?;
+    writeln!(f, "held {}", now.held)?;
     if let Some(s) = reports {
         writeln!(f, "violations {}", s.violations.count())?;
         writeln!(f, "faults {}", s.faults.count())?;
@@ -93,7 +94,8 @@ fn show_counters<'a>(
 }
 
 fn control(dsp: &Arc<Dsp>, reader: &mut UserSliceReader) -> Result {
-    let mut buf = [0u8; 32];
+    // Room for the longest command: 16 numbers.
+    let mut buf = [0u8; 384];
     let n = reader.len();
     let word = buf.get_mut(..n).ok_or(EINVAL)?;
     reader.read_slice(word)?;
@@ -108,7 +110,7 @@ fn control(dsp: &Arc<Dsp>, reader: &mut UserSliceReader) -> Result {
             dsp.set_inline(false);
             Ok(())
         }
-        _ => Err(EINVAL),
+        order => dsp.order(order),
     }
 }
 

@@ -9,19 +9,15 @@
 #![forbid(unsafe_code)]
 
 use crate::{
-    capture::Capture,
     firmware::{
         Firmware,
         Phase, //
     },
     model::{
-        env::Fault,
-        wire::{
-            self,
-            Request, //
-        },
+        Core,
         Counters,
         Env,
+        Knobs,
         Profile,
         State, //
     },
@@ -46,6 +42,7 @@ use crate::{
             Worker, //
         },
     },
+    world::World, //
 };
 use core::fmt::{
     self,
@@ -107,6 +104,23 @@ pub(crate) struct Dsp {
     worker: Worker,
 }
 
+/// What DSPs have at one moment.
+#[derive(Default)]
+pub(crate) struct Present {
+    /// Live processes.
+    pub(crate) live: usize,
+    /// Calls that wait for the end of their process.
+    pub(crate) parked: usize,
+    /// Calls that wait for a time.
+    pub(crate) delayed: usize,
+    /// Calls that are never answered.
+    pub(crate) ignored: usize,
+    /// Mappings by MMAP and MEM_MAP.
+    pub(crate) mappings: usize,
+    /// Buffers of handle arguments that were not dropped.
+    pub(crate) held: usize,
+}
+
 /// Module parameters of a DSP.
 #[derive(Clone, Copy)]
 pub(crate) struct Options {
@@ -135,10 +149,12 @@ impl Dsp {
             .ok_or(EINVAL)??;
         let parent_name = CString::try_from_fmt(fmt!("qda-sim-{}", text(&name)))?;
         let parent = RootDevice::new(&parent_name, module)?;
-        let sid_pos = if node.is_compatible(c"qcom,kaanapali-fastrpc") {
-            56
-        } else {
-            32
+        // Where the stream id is in an address, and how wide the rest is.
+        let is_cdsp = node.string(c"label", |l| text(l).starts_with("cdsp"));
+        let core = match node.is_compatible(c"qcom,kaanapali-fastrpc") {
+            true if is_cdsp == Some(true) => Core::new(56, 34),
+            true => Core::new(56, 32),
+            false => Core::new(32, 32),
         };
         let node = node.share();
         let dsp = Arc::pin_init(
@@ -150,7 +166,7 @@ impl Dsp {
                 start: Instant::now(),
                 link <- new_mutex!(None),
                 parent,
-                firmware <- new_mutex!(Firmware::new(sid_pos, options.capture)?),
+                firmware <- new_mutex!(Firmware::new(core, options.capture)?),
                 queue <- new_mutex!(Queue::new(options.inline)?),
                 receiver <- Receiver::new(),
                 worker <- Worker::new(),
@@ -164,6 +180,16 @@ impl Dsp {
     /// Name of the DSP.
     pub(crate) fn name(&self) -> &CStr {
         &self.name
+    }
+
+    /// What all DSPs share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Milliseconds since the DSP was made.
+    pub(crate) fn age_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(0)
     }
 
     /// The path of the answers.
@@ -200,6 +226,11 @@ impl Dsp {
         let old = link.take().ok_or(ENODEV)?;
         {
             let mut fw = self.firmware.lock();
+            // The driver cannot know yet: it still has to keep everything. The in-tree driver
+            // can have lost a RELEASE.
+            if fw.core.profile == Profile::Strict {
+                self.check(&mut fw);
+            }
             if fw.phase != Phase::Closed {
                 fw.phase = Phase::Dead;
             }
@@ -208,6 +239,27 @@ impl Dsp {
         self.receiver.clear();
         drop(old);
         Ok(())
+    }
+
+    /// Is everything still there that live processes and unanswered calls may reach?
+    fn check(&self, fw: &mut Firmware) {
+        if fw.phase == Phase::Open {
+            self.with_world(fw, |state, env| state.check_all(env));
+        }
+    }
+
+    /// Carries out a command of the control file that is for the firmware.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` when it is none.
+    pub(crate) fn order(&self, command: &[u8]) -> Result {
+        let mut fw = self.firmware.lock();
+        if command == b"check" {
+            self.check(&mut fw);
+            return Ok(());
+        }
+        fw.core.knobs.command(command).ok_or(EINVAL)
     }
 
     /// Ends everything that runs. The channel's device may live on until its last user.
@@ -319,38 +371,50 @@ impl Dsp {
             return false;
         };
         let bytes = msg.as_bytes();
-        let Some(channel) = fw.channel.take() else {
-            return false;
-        };
-        {
-            let (mut state, capture) = fw.parts();
-            let mut env = World {
-                dsp: self,
-                banks: Banks::new(&channel),
-                capture,
-            };
-            env.capture(&state, bytes);
-            state.message(&mut env, bytes);
-        }
-        fw.channel = Some(channel);
-        true
+        let done = self.with_world(fw, |state, env| {
+            env.capture(state, bytes);
+            state.message(env, bytes);
+        });
+        done.is_some()
     }
 
-    /// Forgets counts and captured messages.
+    /// Runs `f` with the model's state and its view of the kernel; `None` without channel.
+    fn with_world<R>(
+        &self,
+        fw: &mut Firmware,
+        f: impl FnOnce(&mut State<'_>, &mut World<'_>) -> R,
+    ) -> Option<R> {
+        let channel = fw.channel.take()?;
+        let done = {
+            let (mut state, capture) = fw.parts();
+            let mut env = World::new(self, Banks::new(&channel), capture);
+            f(&mut state, &mut env)
+        };
+        fw.channel = Some(channel);
+        Some(done)
+    }
+
+    /// Forgets counts, knobs and captured messages.
     pub(crate) fn clear(&self) {
         let mut fw = self.firmware.lock();
         fw.core.counters = Counters::default();
+        fw.core.knobs = Knobs::NONE;
         if let Some(c) = &mut fw.capture {
             c.clear();
         }
     }
 
-    /// Adds this DSP's counts to `sum`; returns live processes, parked and delayed calls.
-    pub(crate) fn count(&self, sum: &mut Counters) -> (usize, usize, usize) {
+    /// Adds this DSP's counts to `sum` and what it has at this moment to `now`.
+    pub(crate) fn count(&self, sum: &mut Counters, now: &mut Present) {
         let mut fw = self.firmware.lock();
         sum.add(&fw.core.counters);
         let s = fw.state();
-        (s.live(), s.parked(), s.delayed())
+        now.live += s.live();
+        now.parked += s.parked();
+        now.delayed += s.delayed();
+        now.ignored += s.ignored();
+        now.mappings += s.mapped();
+        now.held += s.held();
     }
 
     /// Prints the captured messages.
@@ -394,95 +458,10 @@ impl Work for Dsp {
         if fw.phase != Phase::Open {
             return None;
         }
-        let channel = fw.channel.take()?;
-        let next = {
-            let (mut state, capture) = fw.parts();
-            let mut env = World {
-                dsp: self,
-                banks: Banks::new(&channel),
-                capture,
-            };
-            let next = state.tick(&mut env);
+        let next = self.with_world(&mut fw, |state, env| {
+            let next = state.tick(env);
             next.map(|t| t.saturating_sub(env.now_ms()))
-        };
-        fw.channel = Some(channel);
+        })?;
         next.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX))
-    }
-}
-
-/// The model's view of the kernel.
-struct World<'a> {
-    dsp: &'a Dsp,
-    banks: Banks<'a>,
-    capture: Option<&'a mut Capture>,
-}
-
-impl World<'_> {
-    /// Keeps a request and the begin of its message buffer.
-    fn capture(&mut self, state: &State<'_>, bytes: &[u8]) {
-        let Some(capture) = self.capture.as_mut() else {
-            return;
-        };
-        let place = Request::parse(bytes).map(|r| (r.size, state.split(r.addr)));
-        let banks = &mut self.banks;
-        capture.request(bytes, |buffer| {
-            let Some((size, (sid, iova))) = place else {
-                return 0;
-            };
-            let n = buffer.len().min(usize::try_from(size).unwrap_or(0));
-            match buffer.get_mut(..n).map(|b| banks.read(sid, iova, b)) {
-                Some(Ok(())) => n,
-                _ => 0,
-            }
-        });
-    }
-}
-
-impl Env for World<'_> {
-    fn bank_sessions(&mut self, sid: u32) -> Option<u32> {
-        self.banks.sessions(sid)
-    }
-
-    fn translate(&mut self, sid: u32, iova: u64) -> Option<u64> {
-        self.banks.translate(sid, iova)
-    }
-
-    fn read(&mut self, sid: u32, iova: u64, buf: &mut [u8]) -> Result<(), Fault> {
-        self.banks.read(sid, iova, buf)
-    }
-
-    fn write(&mut self, sid: u32, iova: u64, buf: &[u8]) -> Result<(), Fault> {
-        self.banks.write(sid, iova, buf)
-    }
-
-    fn answer(&mut self, ctx: u64, retval: u32) {
-        let response = wire::response(ctx, retval);
-        if let Some(c) = &mut self.capture {
-            c.response(&response);
-        }
-        if !self.dsp.receiver.push(response) {
-            pr_warn!("{}: answer lost\n", text(&self.dsp.name));
-        }
-    }
-
-    fn violation(&mut self, what: fmt::Arguments<'_>) {
-        let name = text(&self.dsp.name);
-        self.dsp
-            .shared
-            .violations
-            .add(format_args!("{name}: {what}"));
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        let name = text(&self.dsp.name);
-        let kind = if fault.write { "write" } else { "read" };
-        self.dsp.shared.faults.add(format_args!(
-            "{name}: {kind} bank {} address {:#x}",
-            fault.sid, fault.iova
-        ));
-    }
-
-    fn now_ms(&mut self) -> u64 {
-        u64::try_from(self.dsp.start.elapsed().as_millis()).unwrap_or(0)
     }
 }

@@ -11,12 +11,15 @@ use crate::{
     capture::Capture,
     model::{
         args::Arg,
+        pinned::Held,
         state::{
             Call,
             CALLS,
             CLIENTS,
             HANDLES,
-            MAPS, //
+            HELD,
+            MAPS,
+            SCRATCH, //
         },
         wire::MAX_ARGS,
         Client,
@@ -62,24 +65,28 @@ pub(crate) struct Firmware {
     maps: KVVec<Map>,
     args: KVVec<Arg>,
     order: KVVec<u16>,
+    held: KVVec<Held>,
+    scratch: KVVec<u8>,
     /// The last messages, if they are kept.
     pub(crate) capture: Option<Capture>,
 }
 
 impl Firmware {
-    /// A firmware without channel.
-    pub(crate) fn new(sid_pos: u32, capture: bool) -> Result<Self> {
+    /// A firmware without channel, with the state that is no table.
+    pub(crate) fn new(core: Core, capture: bool) -> Result<Self> {
         Ok(Self {
             phase: Phase::Closed,
             channel: None,
             driver: Line::EMPTY,
-            core: Core::new(sid_pos),
+            core,
             clients: KVVec::from_elem(Client::EMPTY, CLIENTS, GFP_KERNEL)?,
             calls: KVVec::from_elem(Call::EMPTY, CALLS, GFP_KERNEL)?,
             handles: KVVec::from_elem(Handle::EMPTY, HANDLES, GFP_KERNEL)?,
             maps: KVVec::from_elem(Map::EMPTY, MAPS, GFP_KERNEL)?,
             args: KVVec::from_elem(Arg::EMPTY, MAX_ARGS, GFP_KERNEL)?,
             order: KVVec::from_elem(0, MAX_ARGS, GFP_KERNEL)?,
+            held: KVVec::from_elem(Held::EMPTY, HELD, GFP_KERNEL)?,
+            scratch: KVVec::from_elem(0, SCRATCH, GFP_KERNEL)?,
             capture: if capture { Some(Capture::new()?) } else { None },
         })
     }
@@ -94,6 +101,8 @@ impl Firmware {
             maps: &mut self.maps,
             args: &mut self.args,
             order: &mut self.order,
+            held: &mut self.held,
+            scratch: &mut self.scratch,
         });
         (state, self.capture.as_mut())
     }

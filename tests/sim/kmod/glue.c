@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
+#include <linux/sched.h>
 #include <linux/sched/task.h>
 #include "glue.h"
 
@@ -51,6 +52,11 @@ void qda_sim_init_ept(struct rpmsg_endpoint *ept, struct rpmsg_device *rpdev,
 bool qda_sim_in_hardirq(void)
 {
 	return in_hardirq();
+}
+
+void qda_sim_rest(void)
+{
+	cond_resched();
 }
 
 void qda_sim_get_task(struct task_struct *task)

@@ -49,6 +49,7 @@ void qda_sim_init_ept(struct rpmsg_endpoint *ept, struct rpmsg_device *rpdev,
 		      rpmsg_rx_cb_t cb, void *priv, u32 addr,
 		      const struct rpmsg_endpoint_ops *ops);
 bool qda_sim_in_hardirq(void);
+void qda_sim_rest(void);
 void qda_sim_get_task(struct task_struct *task);
 void qda_sim_put_task(struct task_struct *task);
 

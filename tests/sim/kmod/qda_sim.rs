@@ -10,6 +10,7 @@
 //!
 //! * `model`: what the firmware does; pure code, also a cargo crate with host tests
 //! * [`dsp`]: one DSP: its locks, its work and the life of its channel
+//! * [`world`]: what the model sees of the kernel
 //! * [`firmware`]: the state of its firmware
 //! * [`queue`]: messages that wait
 //! * [`capture`]: the last messages, for golden vectors
@@ -31,6 +32,7 @@ mod model;
 mod queue;
 mod report;
 mod sys;
+mod world;
 
 use dsp::{
     Dsp,

@@ -164,6 +164,12 @@ impl Drop for Banks<'_> {
     }
 }
 
+/// Lets others run, if somebody waits.
+pub(crate) fn rest() {
+    // SAFETY: Work on messages happens in process context without spinlocks.
+    unsafe { bindings::qda_sim_rest() }
+}
+
 /// A small list whose oldest entry gives way.
 trait Rotate {
     fn rotate_and_set(&mut self, new: Bank) -> Option<Bank>;

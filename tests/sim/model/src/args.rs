@@ -7,11 +7,14 @@
 //! the memory can rewrite it at any time.
 
 use super::env::{Env, Fault};
-use super::state::{bump, Pinned, Profile, State};
+use super::pinned::Pinned;
+use super::state::{bump, Profile, State};
 use super::wire::{result, u32_at, u64_at, Layout, Request, ALIGN, MAX_ARGS, PAGE};
 
-/// Largest message buffer and largest argument that are looked at, in bytes.
-const MAX_LEN: u64 = 1 << 30;
+/// Largest message buffer that is looked at, in bytes.
+const MAX_MESSAGE: u64 = 1 << 30;
+/// Largest argument that is looked at, in bytes; address spaces are smaller.
+const MAX_LEN: u64 = 1 << 40;
 
 /// Reports a violation together with the request that shows it.
 macro_rules! bad {
@@ -35,6 +38,10 @@ pub struct Arg {
     pub data: u64,
     /// The data lies in the message buffer.
     pub inline: bool,
+    /// Address of the page entry, with SID prefix.
+    pub page: u64,
+    /// Size of the page entry in bytes, 0 when there is none.
+    pub size: u64,
 }
 
 impl Arg {
@@ -44,7 +51,18 @@ impl Arg {
         len: 0,
         data: 0,
         inline: false,
+        page: 0,
+        size: 0,
     };
+
+    /// A range of DSP memory that is no argument.
+    pub const fn range(data: u64, len: u64) -> Self {
+        Self {
+            data,
+            len,
+            ..Self::EMPTY
+        }
+    }
 }
 
 /// The raw lists of one argument.
@@ -56,24 +74,6 @@ struct Raw {
     index: u32,
     page: u64,
     size: u64,
-}
-
-/// First byte other than zero in a range of DSP memory, as offset into the range.
-fn first_nonzero(env: &mut impl Env, sid: u32, iova: u64, len: u64) -> Result<Option<u64>, Fault> {
-    let mut buf = [0u8; 256];
-    let mut off = 0u64;
-    while off < len {
-        let n = (len - off).min(buf.len() as u64) as usize;
-        let Some(part) = buf.get_mut(..n) else {
-            break;
-        };
-        env.read(sid, iova.wrapping_add(off), part)?;
-        if let Some(i) = part.iter().position(|b| *b != 0) {
-            return Ok(Some(off + i as u64));
-        }
-        off += n as u64;
-    }
-    Ok(None)
 }
 
 /// Pages spanned by `len` bytes that start at offset `pv` of a page, in bytes.
@@ -93,57 +93,17 @@ impl State<'_> {
         iova | (u64::from(sid) << self.t.core.sid_pos.min(63))
     }
 
+    /// End of a bank's address space.
+    pub fn limit(&self) -> u64 {
+        1u64 << self.t.core.iova_bits.min(63)
+    }
+
     /// Notes something that only the in-tree driver may do.
     pub fn tolerate(&mut self, env: &mut impl Env, req: &Request, what: core::fmt::Arguments<'_>) {
         if self.t.core.profile == Profile::Stock {
             bump(&mut self.t.core.counters.tolerated);
         } else {
             bad!(env, req, "{}", what);
-        }
-    }
-
-    /// Remembers the pages of a range; the fault when one of them is not mapped.
-    pub fn pin(env: &mut impl Env, sid: u32, iova: u64, size: u64) -> Result<Pinned, Fault> {
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut off = 0u64;
-        while off < size {
-            let at = iova.wrapping_add(off);
-            let Some(phys) = env.translate(sid, at) else {
-                return Err(Fault {
-                    sid,
-                    iova: at,
-                    write: false,
-                });
-            };
-            for b in phys.to_le_bytes() {
-                hash = (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
-            }
-            off += PAGE;
-        }
-        Ok(Pinned { iova, size, hash })
-    }
-
-    /// Checks that a remembered range still has the same pages.
-    pub fn check_pinned(
-        env: &mut impl Env,
-        req: &Request,
-        sid: u32,
-        pinned: &Pinned,
-        what: &str,
-    ) -> bool {
-        if pinned.size == 0 {
-            return true;
-        }
-        match Self::pin(env, sid, pinned.iova, pinned.size) {
-            Ok(now) if now == *pinned => true,
-            Ok(_) => {
-                bad!(env, req, "{} at {:#x} changed its pages", what, pinned.iova);
-                false
-            }
-            Err(f) => {
-                bad!(env, req, "{} at {:#x} disappeared", what, f.iova);
-                false
-            }
         }
     }
 
@@ -165,9 +125,10 @@ impl State<'_> {
         let n = req.nargs();
         let layout = Layout::new(n);
         let (_, iova) = self.split(req.addr);
-        let limit = 1u64 << self.t.core.sid_pos.min(63);
+        let limit = self.limit();
 
-        if req.size == 0 || req.size % PAGE != 0 || req.size < layout.end || req.size > MAX_LEN {
+        if req.size == 0 || req.size % PAGE != 0 || req.size < layout.end || req.size > MAX_MESSAGE
+        {
             if !quiet {
                 bad!(env, req, "message size {:#x} for {} arguments", req.size, n);
             }
@@ -256,7 +217,8 @@ impl State<'_> {
         quiet: bool,
     ) -> Option<u64> {
         let (prefix, at) = self.split(raw.page);
-        if prefix != sid || at % PAGE != 0 || raw.size % PAGE != 0 || raw.size > MAX_LEN {
+        let wrong = prefix != sid || at % PAGE != 0 || raw.size % PAGE != 0;
+        if wrong || raw.size > MAX_LEN || at.saturating_add(raw.size) > self.limit() {
             if !quiet {
                 bad!(
                     env,
@@ -348,6 +310,8 @@ impl State<'_> {
             len: raw.len,
             data,
             inline,
+            page: raw.page,
+            size: raw.size,
         })
     }
 
@@ -400,90 +364,34 @@ impl State<'_> {
                 bad!(env, req, "handle argument {} has bytes in its padding", i);
             }
         }
-        let at = if raw.page == 0 && raw.size == 0 {
+        let data = if raw.page == 0 && raw.size == 0 {
             0
         } else {
-            self.page_entry(env, req, sid, i, raw, quiet)?
+            let offset = raw.pv >> 32;
+            let at = self.page_entry(env, req, sid, i, raw, quiet)?;
+            if offset + len > raw.size {
+                if !quiet {
+                    self.tolerate(
+                        env,
+                        req,
+                        format_args!(
+                            "handle argument {i} of {len} bytes at {offset} leaves its buffer of {}",
+                            raw.size
+                        ),
+                    );
+                }
+                return None;
+            }
+            at + offset
         };
         Some(Arg {
             pv: raw.pv,
             len,
-            data: at,
+            data,
             inline: false,
+            page: raw.page,
+            size: raw.size,
         })
-    }
-
-    /// Checks that nothing but arguments is in the message buffer: the three lists, the
-    /// padding between arguments and the rest of the last page are zero.
-    fn check_zero(
-        &mut self,
-        env: &mut impl Env,
-        req: &Request,
-        sid: u32,
-        iova: u64,
-        layout: &Layout,
-    ) -> Result<(), Fault> {
-        // Insertion sort by address: the arguments come in order already.
-        let mut used = 0usize;
-        for i in 0..req.buffers() {
-            let Some(arg) = self.t.args.get(i).copied() else {
-                break;
-            };
-            if !arg.inline {
-                continue;
-            }
-            let mut at = used;
-            while at > 0 {
-                let prev = self.t.order.get(at - 1).copied().unwrap_or(0);
-                let before = self.t.args.get(usize::from(prev)).map_or(0, |a| a.data);
-                if before <= arg.data {
-                    break;
-                }
-                if let Some(slot) = self.t.order.get_mut(at) {
-                    *slot = prev;
-                }
-                at -= 1;
-            }
-            if let Some(slot) = self.t.order.get_mut(at) {
-                *slot = i as u16;
-            }
-            used += 1;
-        }
-
-        let mut pos = iova + layout.fds;
-        for k in 0..used {
-            let i = usize::from(self.t.order.get(k).copied().unwrap_or(0));
-            let Some(arg) = self.t.args.get(i).copied() else {
-                break;
-            };
-            if arg.data < pos {
-                self.tolerate(env, req, format_args!("argument {i} overlaps another one"));
-            } else if let Some(off) = first_nonzero(env, sid, pos, arg.data - pos)? {
-                bad!(
-                    env,
-                    req,
-                    "byte at offset {:#x} before argument {} is not zero",
-                    pos - iova + off,
-                    i
-                );
-            }
-            if i >= req.ins() && first_nonzero(env, sid, arg.data, arg.len)?.is_some() {
-                bump(&mut self.t.core.counters.dirty_outputs);
-            }
-            pos = pos.max(arg.data.saturating_add(arg.len));
-        }
-        let end = iova + req.size;
-        if pos < end {
-            if let Some(off) = first_nonzero(env, sid, pos, end - pos)? {
-                bad!(
-                    env,
-                    req,
-                    "byte at offset {:#x} after the last argument is not zero",
-                    pos - iova + off
-                );
-            }
-        }
-        Ok(())
     }
 
     /// In buffer `i` of the call at work.
@@ -499,6 +407,16 @@ impl State<'_> {
     pub fn output(&self, req: &Request, i: usize) -> Arg {
         if i < req.outs() {
             let at = req.ins() + i;
+            self.t.args.get(at).copied().unwrap_or(Arg::EMPTY)
+        } else {
+            Arg::EMPTY
+        }
+    }
+
+    /// In and out handle `i` of the call at work, counted over both.
+    pub fn handle(&self, req: &Request, i: usize) -> Arg {
+        if i < req.handles() {
+            let at = req.buffers() + i;
             self.t.args.get(at).copied().unwrap_or(Arg::EMPTY)
         } else {
             Arg::EMPTY

@@ -8,9 +8,11 @@
 
 use super::args::bad;
 use super::env::Env;
+use super::knobs::Fate;
+use super::pinned::Pinned;
 use super::seq::Reject;
-use super::state::{bump, Call, Client, Pinned, Profile, State, Wait};
-use super::wire::{handle, pd, result, Request};
+use super::state::{bump, Call, Client, Profile, State, Wait};
+use super::wire::{handle, pd, result, u32_at, Layout, Request};
 
 /// What becomes of a call that was worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub enum Outcome {
     Park,
     /// It runs at this time, in milliseconds.
     Until(u64),
+    /// It is never answered.
+    Ignore,
 }
 
 impl State<'_> {
@@ -68,9 +72,14 @@ impl State<'_> {
         if req.attributes() != 0 {
             bad!(env, req, "attribute bits in the scalars word");
         }
-        self.set_call(index, Wait::Running, &req, Pinned::EMPTY);
-        let (outcome, message) = self.accept(env, &req);
-        self.settle(env, index, &req, message, outcome);
+        let mut call = Call {
+            wait: Wait::Running,
+            req,
+            ..Call::EMPTY
+        };
+        self.set_call(index, &call);
+        let outcome = self.accept(env, &mut call);
+        self.settle(env, index, call, outcome);
     }
 
     /// Time passed: runs the delayed calls that are due.
@@ -88,8 +97,14 @@ impl State<'_> {
             if !matches!(call.wait, Wait::Until(t) if t <= now) {
                 continue;
             }
-            let retval = self.resume(env, &call);
-            self.settle(env, index, &call.req, call.message, Outcome::Done(retval));
+            // What it does may abort calls, but not itself.
+            let call = Call {
+                wait: Wait::Running,
+                ..call
+            };
+            self.set_call(index, &call);
+            let outcome = self.resume(env, &call);
+            self.settle(env, index, call, outcome);
         }
         self.t.core.next_deadline = self
             .t
@@ -103,43 +118,89 @@ impl State<'_> {
         self.t.core.next_deadline
     }
 
-    fn resume(&mut self, env: &mut impl Env, call: &Call) -> u32 {
-        let Some(client) = self.client(call.req.client) else {
-            return result::NO_PROCESS;
-        };
-        Self::check_pinned(env, &call.req, client.sid, &call.message, "message buffer");
-        match self.load(env, &call.req, client.sid, true) {
-            Ok(_) => self.run_delayed(env, &call.req, &client),
-            Err(r) => r,
+    fn resume(&mut self, env: &mut impl Env, call: &Call) -> Outcome {
+        let (sid, _) = self.split(call.req.addr);
+        Self::check_pinned(env, &call.req, sid, &call.message, "message buffer");
+        let client = self.client(call.req.client);
+        if client.is_none() && call.req.client != 0 {
+            return Outcome::Done(result::NO_PROCESS);
+        }
+        if let Err(r) = self.load(env, &call.req, sid, true) {
+            return Outcome::Done(r);
+        }
+        match client {
+            Some(c) => Outcome::Done(self.run_delayed(env, &call.req, &c)),
+            None => self.perform(env, &call.req, sid, None),
         }
     }
 
-    fn set_call(&mut self, index: usize, wait: Wait, req: &Request, message: Pinned) {
+    fn set_call(&mut self, index: usize, call: &Call) {
         if let Some(c) = self.t.calls.get_mut(index) {
-            *c = Call {
-                wait,
-                req: *req,
-                message,
-            };
+            *c = *call;
         }
     }
 
     /// Finds bank and process, loads the arguments and runs the call.
-    fn accept(&mut self, env: &mut impl Env, req: &Request) -> (Outcome, Pinned) {
+    fn accept(&mut self, env: &mut impl Env, call: &mut Call) -> Outcome {
+        let req = &call.req;
         let (sid, _) = self.split(req.addr);
         if env.bank_sessions(sid).is_none() {
             bad!(env, req, "no context bank {}", sid);
-            return (Outcome::Done(result::FAILED), Pinned::EMPTY);
+            return Outcome::Done(result::FAILED);
         }
         let client = match self.sender(env, req, sid) {
             Ok(c) => c,
-            Err(r) => return (Outcome::Done(r), Pinned::EMPTY),
+            Err(r) => return Outcome::Done(r),
         };
-        let message = match self.load(env, req, sid, false) {
+        call.message = match self.load(env, req, sid, false) {
             Ok(m) => m,
-            Err(r) => return (Outcome::Done(r), Pinned::EMPTY),
+            Err(r) => return Outcome::Done(r),
         };
-        (self.dispatch(env, req, sid, client), message)
+        call.owner = match client {
+            Some(c) => c.id,
+            None => self.named_by_kernel(env, req, sid),
+        };
+        if let Some(ms) = self.t.core.knobs.delay(req) {
+            bump(&mut self.t.core.counters.twisted);
+            return Outcome::Until(env.now_ms().saturating_add(ms));
+        }
+        self.perform(env, req, sid, client)
+    }
+
+    /// The process that a call of the kernel is about: its id is what handle 1 gets first.
+    fn named_by_kernel(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> u32 {
+        let head = self.input(req, 0);
+        let mut b = [0u8; 4];
+        if req.handle != handle::PROCESS_MANAGER || head.len < 4 {
+            return 0;
+        }
+        match self.get(env, sid, &head, 0, &mut b) {
+            Ok(()) => u32_at(&b, 0),
+            Err(_) => 0,
+        }
+    }
+
+    /// Runs a call that is due, unless a knob says otherwise.
+    fn perform(
+        &mut self,
+        env: &mut impl Env,
+        req: &Request,
+        sid: u32,
+        client: Option<Client>,
+    ) -> Outcome {
+        let fate = self.t.core.knobs.fate(req);
+        if fate != Fate::Normal {
+            bump(&mut self.t.core.counters.twisted);
+        }
+        match fate {
+            Fate::Normal => self.dispatch(env, req, sid, client),
+            Fate::Ignore => Outcome::Ignore,
+            Fate::Answer(retval) => Outcome::Done(retval),
+            Fate::Lie(retval) => match self.dispatch(env, req, sid, client) {
+                Outcome::Done(_) => Outcome::Done(retval),
+                other => other,
+            },
+        }
     }
 
     /// The process that sent `req`, `None` for the kernel's own calls.
@@ -184,6 +245,9 @@ impl State<'_> {
         if req.handle == handle::UTILITIES {
             return Outcome::Done(self.utilities(env, req, sid));
         }
+        if let Some(c) = client.filter(|c| !c.exiting) {
+            self.hold(env, req, &c);
+        }
         match client {
             Some(c) if c.exiting => self.exiting(req),
             Some(c) if req.handle <= handle::MAX_STATIC => self.static_handle(env, req, &c),
@@ -192,53 +256,80 @@ impl State<'_> {
         }
     }
 
-    fn settle(
-        &mut self,
-        env: &mut impl Env,
-        index: usize,
-        req: &Request,
-        message: Pinned,
-        outcome: Outcome,
-    ) {
+    fn settle(&mut self, env: &mut impl Env, index: usize, call: Call, outcome: Outcome) {
+        let waiting = |wait| Call { wait, ..call };
         match outcome {
-            Outcome::Done(retval) => self.finish(env, index, retval),
+            Outcome::Done(retval) => self.finish(env, index, &call, retval),
             Outcome::DoneThenAbort(retval, client) => {
-                self.finish(env, index, retval);
-                self.abort(env, client);
+                self.finish(env, index, &call, retval);
+                self.abort(env, client, false);
             }
-            Outcome::Park => self.set_call(index, Wait::Parked, req, message),
+            Outcome::Park => self.set_call(index, &waiting(Wait::Parked)),
+            Outcome::Ignore => self.set_call(index, &waiting(Wait::Ignored)),
             Outcome::Until(t) => {
-                self.set_call(index, Wait::Until(t), req, message);
+                self.set_call(index, &waiting(Wait::Until(t)));
                 let next = &mut self.t.core.next_deadline;
                 *next = Some(next.map_or(t, |old| old.min(t)));
             }
         }
     }
 
-    fn finish(&mut self, env: &mut impl Env, index: usize, retval: u32) {
-        if let Some(call) = self.t.calls.get_mut(index) {
-            let ctx = call.req.ctx;
-            *call = Call::EMPTY;
-            bump(&mut self.t.core.counters.responses);
-            env.answer(ctx, retval);
+    fn finish(&mut self, env: &mut impl Env, index: usize, call: &Call, retval: u32) {
+        if call.req.client != 0 && call.message.size != 0 {
+            if let Some((values, n)) = self.t.core.knobs.drops() {
+                let list = values.get(..n).unwrap_or(&[]);
+                self.write_fd_list(env, &call.req, list);
+            }
+        }
+        self.set_call(index, &Call::EMPTY);
+        bump(&mut self.t.core.counters.responses);
+        env.answer(call.req.ctx, retval);
+    }
+
+    /// Writes values into the fd list of a call's message: the DSP dropped these tags.
+    pub fn write_fd_list(&mut self, env: &mut impl Env, req: &Request, values: &[u64]) {
+        let (sid, iova) = self.split(req.addr);
+        let mut at = iova.wrapping_add(Layout::new(req.nargs()).fds);
+        for value in values {
+            if let Err(f) = env.write(sid, at, &value.to_le_bytes()) {
+                env.fault(f);
+                return;
+            }
+            at = at.wrapping_add(8);
+            self.let_go(req.client, *value as u32);
+            bump(&mut self.t.core.counters.dropped_fds);
         }
     }
 
-    /// Answers everything that a process left waiting with "process is going away".
-    pub fn abort(&mut self, env: &mut impl Env, client: u32) {
-        let sid = self.client(client).map(|c| c.sid);
+    /// Answers everything that a process left waiting with "process is going away"; calls that
+    /// the kernel made about it only when it is `ending`.
+    pub fn abort(&mut self, env: &mut impl Env, client: u32, ending: bool) {
         for index in 0..self.t.calls.len() {
             let Some(call) = self.t.calls.get(index).copied() else {
                 break;
             };
-            if call.req.client != client || !matches!(call.wait, Wait::Parked | Wait::Until(_)) {
+            if call.owner != client || (call.req.client != client && !ending) {
                 continue;
             }
-            if let Some(sid) = sid {
-                Self::check_pinned(env, &call.req, sid, &call.message, "message buffer");
+            let (sid, _) = self.split(call.req.addr);
+            match call.wait {
+                Wait::Free | Wait::Running => {}
+                Wait::Parked | Wait::Until(_) => {
+                    Self::check_pinned(env, &call.req, sid, &call.message, "message buffer");
+                    bump(&mut self.t.core.counters.aborted);
+                    self.finish(env, index, &call, result::BAD_STATE);
+                }
+                Wait::Ignored => {
+                    // Its slot stays in use, but its memory may go with the process.
+                    Self::check_pinned(env, &call.req, sid, &call.message, "message buffer");
+                    let forgotten = Call {
+                        message: Pinned::EMPTY,
+                        owner: 0,
+                        ..call
+                    };
+                    self.set_call(index, &forgotten);
+                }
             }
-            bump(&mut self.t.core.counters.aborted);
-            self.finish(env, index, result::BAD_STATE);
         }
     }
 }

@@ -42,6 +42,9 @@ pub trait Env {
     /// Reports an access of the DSP that the SMMU stopped.
     fn fault(&mut self, fault: Fault);
 
+    /// Called now and then by what takes long: the owner may let others run.
+    fn rest(&mut self);
+
     /// Milliseconds of a clock that does not go back.
     fn now_ms(&mut self) -> u64;
 }

@@ -22,10 +22,17 @@
 //! * [`seq`]: which sequence numbers were used
 //! * [`state`]: tables of processes, calls, handles and mappings
 //! * [`args`]: message buffer, argument lists and their checks
+//! * [`padding`]: what must be zero in a message buffer
 //! * [`dsp`]: entry points and dispatch
-//! * [`procman`]: handle 1, process manager
+//! * [`procman`]: handle 1, process manager: processes
+//! * [`maps`]: handle 1, process manager: mappings
+//! * [`pinned`]: whether memory still has its pages; buffers of handles
+//! * [`knobs`]: misbehaviour on demand
 //! * [`session`]: remotectl, listener, current process, capabilities
 //! * [`modules`]: calculator, echo, probe, fail
+//! * [`filter`]: module filter
+//! * [`mem`]: module mem
+//! * [`bulk`]: moving and summing many bytes
 
 #![cfg_attr(not(MODULE), no_std)]
 #![forbid(unsafe_code)]
@@ -40,9 +47,16 @@
 )]
 
 pub mod args;
+pub mod bulk;
 pub mod dsp;
 pub mod env;
+pub mod filter;
+pub mod knobs;
+pub mod maps;
+pub mod mem;
 pub mod modules;
+pub mod padding;
+pub mod pinned;
 pub mod procman;
 pub mod seq;
 pub mod session;
@@ -50,4 +64,5 @@ pub mod state;
 pub mod wire;
 
 pub use self::env::{Env, Fault};
+pub use self::knobs::Knobs;
 pub use self::state::{Client, Core, Counters, Handle, Map, Profile, State, Tables};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Modules that a process opens by name: calculator, echo, probe, fail, and the names
-//! that daemons open.
+//! that daemons open. Modules filter and mem have files of their own.
 //!
 //! The calculator has the methods and payload of the real one (section 9 of the firmware
 //! document); the others exist for tests only. See `tests/sim/README.md`.
@@ -12,7 +12,7 @@ use super::env::{Env, Fault};
 use super::state::{bump, Client, Module, State};
 use super::wire::{result, u32_at, u64_at, Request};
 
-/// Bytes that are moved at a time; the kernel stack holds one such piece.
+/// Bytes of numbers that are read at a time, on the stack.
 const CHUNK: usize = 512;
 
 /// Longest delay of echo, in milliseconds.
@@ -44,6 +44,8 @@ pub fn find(name: &[u8]) -> Option<Module> {
         b"echo" => Some(Module::Echo),
         b"probe" => Some(Module::Probe),
         b"fail" => Some(Module::Fail),
+        b"filter" => Some(Module::Filter),
+        b"mem" => Some(Module::Mem),
         b"adsp_default_listener1" => Some(Module::DefaultListener),
         _ => None,
     }
@@ -73,6 +75,11 @@ impl State<'_> {
             Module::Echo => self.echo(env, req, client),
             Module::Probe => self.probe(env, req, client),
             Module::Fail => self.fail(env, req, client.sid),
+            Module::Filter => done(match req.sc {
+                0x0202_0100 => self.sobel(env, req, client.sid),
+                _ => Err(result::UNSUPPORTED),
+            }),
+            Module::Mem => self.mem(env, req, client),
             Module::DefaultListener => Outcome::Done(match req.sc {
                 0x0000_0000 | 0x0200_0000 => result::OK,
                 _ => result::UNSUPPORTED,
@@ -182,17 +189,7 @@ impl State<'_> {
             if from.len != to.len {
                 return Err(result::BAD_PARAM);
             }
-            let mut buf = [0u8; CHUNK];
-            let mut off = 0u64;
-            while off < from.len {
-                let n = (from.len - off).min(CHUNK as u64) as usize;
-                let Some(part) = buf.get_mut(..n) else {
-                    break;
-                };
-                self.get(env, sid, &from, off, part)?;
-                self.put(env, sid, &to, off, part)?;
-                off += n as u64;
-            }
+            self.move_bytes(env, sid, &from, &to)?;
         }
         Ok(())
     }
@@ -224,20 +221,12 @@ impl State<'_> {
             let f = Fault { sid, iova, write };
             return Err(self.faulted(env, f));
         }
-        Ok(Arg {
-            pv: 0,
-            len,
-            data: iova,
-            inline: false,
-        })
+        Ok(Arg::range(iova, len))
     }
 
     fn probe_read(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
         let from = self.target(env, req, sid, false)?;
         let to = self.output(req, 0);
-        if to.len < from.len {
-            return Err(result::BAD_PARAM);
-        }
         self.move_bytes(env, sid, &from, &to)
     }
 
@@ -252,27 +241,6 @@ impl State<'_> {
             ..from
         };
         self.move_bytes(env, sid, &from, &to)
-    }
-
-    fn move_bytes(
-        &mut self,
-        env: &mut impl Env,
-        sid: u32,
-        from: &Arg,
-        to: &Arg,
-    ) -> Result<(), u32> {
-        let mut buf = [0u8; CHUNK];
-        let mut off = 0u64;
-        while off < from.len {
-            let n = (from.len - off).min(CHUNK as u64) as usize;
-            let Some(part) = buf.get_mut(..n) else {
-                break;
-            };
-            self.get(env, sid, from, off, part)?;
-            self.put(env, sid, to, off, part)?;
-            off += n as u64;
-        }
-        Ok(())
     }
 
     /// Tells where the process's own memory is: message buffer and init memory.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Handle 1, the process manager: create, attach, release, map, unmap.
+//! Handle 1, the process manager: create, attach, release. Mappings are in `maps`.
 //!
 //! Section 11 and 13 of the protocol document, section 6 of the firmware document. Only
 //! the kernel calls it; the header's client id is 0 and the first argument names the
@@ -8,11 +8,10 @@
 
 use super::args::{bad, Arg};
 use super::env::Env;
-use super::state::{bump, Client, Handle, Map, Pinned, Profile, State};
+use super::knobs::Method;
+use super::pinned::{Held, Pinned};
+use super::state::{bump, Client, Handle, Map, Profile, State, Wait};
 use super::wire::{pd, result, u32_at, u64_at, Request, PAGE};
-
-/// Largest init memory and largest mapping that are looked at, in bytes.
-const MAX_REGION: u64 = 1 << 31;
 
 impl State<'_> {
     /// A call of handle 1.
@@ -38,7 +37,7 @@ impl State<'_> {
     }
 
     /// Reads an input that must have exactly `buf.len()` bytes.
-    fn exact(
+    pub(super) fn exact(
         &mut self,
         env: &mut impl Env,
         req: &Request,
@@ -62,7 +61,7 @@ impl State<'_> {
     }
 
     /// The process that a call names, which must exist and live in this bank.
-    fn named(
+    pub(super) fn named(
         &mut self,
         env: &mut impl Env,
         req: &Request,
@@ -123,14 +122,17 @@ impl State<'_> {
         }
     }
 
-    /// Ends a process: aborts its calls, drops its handles and mappings.
+    /// Ends a process: aborts its calls, drops its handles, mappings and held buffers.
     fn forget(&mut self, env: &mut impl Env, id: u32) {
-        self.abort(env, id);
+        self.abort(env, id, true);
         for h in self.t.handles.iter_mut().filter(|h| h.client == id) {
             *h = Handle::EMPTY;
         }
         for m in self.t.maps.iter_mut().filter(|m| m.client == id) {
             *m = Map::EMPTY;
+        }
+        for h in self.t.held.iter_mut().filter(|h| h.client == id) {
+            *h = Held::EMPTY;
         }
         if let Some(c) = self.client_mut(id) {
             *c = Client::EMPTY;
@@ -202,7 +204,7 @@ impl State<'_> {
             );
         }
         self.read_shell(env, sid, &shell)?;
-        let init = self.page_argument(env, req, sid, 3)?;
+        let (init, _) = self.page_argument(env, req, sid, 3, true)?;
         if init.size == 0 {
             bad!(env, req, "no init memory");
             return Err(result::NO_MEMORY);
@@ -239,19 +241,22 @@ impl State<'_> {
         Ok(())
     }
 
-    /// A page in input `i`: {u64 DSP address, u64 size}, mapped in this bank.
-    fn page_argument(
+    /// A page in input `i`: {u64 DSP address, u64 size}, mapped in this bank. Gives its pages
+    /// and its size. With `whole` the size must be whole pages.
+    pub(super) fn page_argument(
         &mut self,
         env: &mut impl Env,
         req: &Request,
         sid: u32,
         i: usize,
-    ) -> Result<Pinned, u32> {
+        whole: bool,
+    ) -> Result<(Pinned, u64), u32> {
         let mut b = [0u8; 16];
         self.exact(env, req, sid, i, &mut b)?;
         let (addr, size) = (u64_at(&b, 0), u64_at(&b, 8));
         let (prefix, iova) = self.split(addr);
-        if prefix != sid || iova % PAGE != 0 || size % PAGE != 0 || size > MAX_REGION {
+        let wrong = prefix != sid || iova % PAGE != 0 || (whole && size % PAGE != 0);
+        if wrong || size > self.limit() || iova > self.limit() - size {
             bad!(
                 env,
                 req,
@@ -262,172 +267,8 @@ impl State<'_> {
             );
             return Err(result::BAD_PARAM);
         }
-        Self::pin(env, sid, iova, size).map_err(|f| {
-            bad!(env, req, "page {:#x} is not mapped", f.iova);
-            self.faulted(env, f)
-        })
-    }
-
-    fn release(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
-        let mut b = [0u8; 4];
-        self.exact(env, req, sid, 0, &mut b)?;
-        let id = u32_at(&b, 0);
-        let c = match self.named(env, req, sid, id) {
-            Err(result::BAD_STATE) => self.client(id).ok_or(result::NO_PROCESS)?,
-            other => other?,
-        };
-        // Nothing that the process could reach may have gone away before this point.
-        Self::check_pinned(env, req, sid, &c.init, "init memory");
-        for i in 0..self.t.maps.len() {
-            if let Some(m) = self.t.maps.get(i).copied().filter(|m| m.client == id) {
-                Self::check_pinned(env, req, sid, &m.pages, "mapping");
-            }
-        }
-        self.forget(env, id);
-        bump(&mut self.t.core.counters.releases);
-        Ok(())
-    }
-
-    /// Enters a mapping and gives its DSP address.
-    fn add_map(&mut self, mut map: Map) -> Result<u64, u32> {
-        let step = map.size.div_ceil(PAGE).saturating_mul(PAGE).max(PAGE);
-        let slot = self
-            .t
-            .maps
-            .iter_mut()
-            .find(|m| m.client == 0)
-            .ok_or(result::NO_MEMORY)?;
-        map.vaddr = self.t.core.next_vaddr;
-        self.t.core.next_vaddr = self.t.core.next_vaddr.wrapping_add(step);
-        *slot = map;
-        bump(&mut self.t.core.counters.maps);
-        Ok(map.vaddr)
-    }
-
-    fn put_reply(
-        &mut self,
-        env: &mut impl Env,
-        req: &Request,
-        sid: u32,
-        vaddr: u64,
-    ) -> Result<(), u32> {
-        let out = self.output(req, 0);
-        if out.len != 8 {
-            bad!(env, req, "map reply of {} bytes", out.len);
-        }
-        self.put(env, sid, &out, 0, &vaddr.to_le_bytes())
-    }
-
-    fn mmap(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
-        let mut b = [0u8; 24];
-        self.exact(env, req, sid, 0, &mut b)?;
-        let (id, flags, hint) = (u32_at(&b, 0), u32_at(&b, 4), u64_at(&b, 8));
-        self.named(env, req, sid, id)?;
-        if u32_at(&b, 16) != 16 {
-            bad!(env, req, "page array of {} bytes", u32_at(&b, 16));
-        }
-        if u32_at(&b, 20) != 0 {
-            self.tolerate(env, req, format_args!("bytes in the padding of MMAP"));
-        }
-        if flags != 0x1000 || hint != 0 {
-            bad!(env, req, "MMAP flags {:#x} hint {:#x}", flags, hint);
-            return Err(result::UNSUPPORTED);
-        }
-        let pages = self.page_argument(env, req, sid, 1)?;
-        if pages.size == 0 {
-            bad!(env, req, "MMAP of nothing");
-            return Err(result::BAD_PARAM);
-        }
-        let vaddr = self.add_map(Map {
-            client: id,
-            fd: None,
-            vaddr: 0,
-            size: pages.size,
-            pages,
-        })?;
-        self.put_reply(env, req, sid, vaddr)
-    }
-
-    fn munmap(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
-        let mut b = [0u8; 24];
-        self.exact(env, req, sid, 0, &mut b)?;
-        let (id, vaddr, size) = (u32_at(&b, 0), u64_at(&b, 8), u64_at(&b, 16));
-        self.named(env, req, sid, id)?;
-        if u32_at(&b, 4) != 0 {
-            self.tolerate(env, req, format_args!("bytes in the padding of MUNMAP"));
-        }
-        let found =
-            |m: &Map| m.client == id && m.fd.is_none() && m.vaddr == vaddr && m.size == size;
-        self.drop_map(env, req, sid, found)
-    }
-
-    fn drop_map(
-        &mut self,
-        env: &mut impl Env,
-        req: &Request,
-        sid: u32,
-        found: impl Fn(&Map) -> bool,
-    ) -> Result<(), u32> {
-        let slot = self
-            .t
-            .maps
-            .iter_mut()
-            .find(|m| found(m))
-            .ok_or(result::NO_MAP)?;
-        let pages = slot.pages;
-        *slot = Map::EMPTY;
-        Self::check_pinned(env, req, sid, &pages, "mapping");
-        bump(&mut self.t.core.counters.unmaps);
-        Ok(())
-    }
-
-    fn mem_map(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
-        let mut b = [0u8; 32];
-        self.exact(env, req, sid, 0, &mut b)?;
-        let (id, fd, flags) = (u32_at(&b, 0), u32_at(&b, 4), u32_at(&b, 12));
-        self.named(env, req, sid, id)?;
-        if u32_at(&b, 24) != 16 || u32_at(&b, 28) != 0 || self.input(req, 2).len != 0 {
-            bad!(env, req, "MEM_MAP with wrong array sizes");
-        }
-        if !matches!(flags, 0 | 2 | 3 | 16) {
-            self.tolerate(env, req, format_args!("MEM_MAP flags {flags}"));
-            return Err(result::UNSUPPORTED);
-        }
-        let (pages, size) = self.mem_map_pages(env, req, sid)?;
-        let vaddr = self.add_map(Map {
-            client: id,
-            fd: Some(fd),
-            vaddr: 0,
-            size,
-            pages,
-        })?;
-        self.put_reply(env, req, sid, vaddr)
-    }
-
-    /// The page entry of MEM_MAP: its length is the one asked for, not whole pages.
-    fn mem_map_pages(
-        &mut self,
-        env: &mut impl Env,
-        req: &Request,
-        sid: u32,
-    ) -> Result<(Pinned, u64), u32> {
-        let mut b = [0u8; 16];
-        self.exact(env, req, sid, 1, &mut b)?;
-        let (addr, size) = (u64_at(&b, 0), u64_at(&b, 8));
-        let (prefix, iova) = self.split(addr);
-        if prefix != sid || iova % PAGE != 0 || size == 0 || size > MAX_REGION {
-            bad!(
-                env,
-                req,
-                "page {:#x} size {:#x} in bank {}",
-                addr,
-                size,
-                sid
-            );
-            return Err(result::BAD_PARAM);
-        }
-        let whole = size.div_ceil(PAGE) * PAGE;
-        match Self::pin(env, sid, iova, whole) {
+        let pages = size.div_ceil(PAGE) * PAGE;
+        match Self::pin(env, sid, iova, pages) {
             Ok(p) => Ok((p, size)),
             Err(f) => {
                 bad!(env, req, "page {:#x} is not mapped", f.iova);
@@ -436,12 +277,32 @@ impl State<'_> {
         }
     }
 
-    fn mem_unmap(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
-        let mut b = [0u8; 24];
+    /// Is there a CREATE or ATTACH for `id` that was not done yet?
+    fn unborn(&self, id: u32) -> bool {
+        self.t.calls.iter().any(|c| {
+            let waits = matches!(c.wait, Wait::Until(_) | Wait::Ignored);
+            let method = Method::of(&c.req);
+            waits && c.owner == id && matches!(method, Some(Method::Create | Method::Attach))
+        })
+    }
+
+    fn release(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
+        let mut b = [0u8; 4];
         self.exact(env, req, sid, 0, &mut b)?;
-        let (id, fd, vaddr) = (u32_at(&b, 0), u32_at(&b, 4), u64_at(&b, 8));
-        self.named(env, req, sid, id)?;
-        let found = |m: &Map| m.client == id && m.fd == Some(fd) && m.vaddr == vaddr;
-        self.drop_map(env, req, sid, found)
+        let id = u32_at(&b, 0);
+        if self.client(id).is_none() && self.unborn(id) {
+            // The driver gave up waiting for the CREATE, which it has to undo.
+            self.abort(env, id, true);
+            return Ok(());
+        }
+        let c = match self.named(env, req, sid, id) {
+            Err(result::BAD_STATE) => self.client(id).ok_or(result::NO_PROCESS)?,
+            other => other?,
+        };
+        // Nothing that the process could reach may have gone away before this point.
+        self.check_client(env, req, &c);
+        self.forget(env, id);
+        bump(&mut self.t.core.counters.releases);
+        Ok(())
     }
 }

@@ -7,6 +7,8 @@
 //! takes a lock: the owner serialises.
 
 use super::args::Arg;
+use super::knobs::Knobs;
+use super::pinned::{Held, Pinned};
 use super::seq::Window;
 use super::wire::Request;
 
@@ -17,7 +19,12 @@ pub const CALLS: usize = 256;
 /// Open module handles of all processes together.
 pub const HANDLES: usize = 512;
 /// Mappings of all processes together.
-pub const MAPS: usize = 1024;
+pub const MAPS: usize = 16384;
+/// Buffers of in and out handles that the DSP holds, of all processes together. What does not
+/// fit is not remembered.
+pub const HELD: usize = 4096;
+/// Bytes that are moved at a time.
+pub const SCRATCH: usize = 65536;
 
 /// What may be demanded of the driver that is bound to the channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +75,12 @@ pub struct Counters {
     pub shell_sum: u64,
     /// Deviations that only the in-tree driver is allowed.
     pub tolerated: u64,
+    /// Pages that scans of module mem found without translation.
+    pub scan_faults: u64,
+    /// Entries that the DSP wrote into fd lists.
+    pub dropped_fds: u64,
+    /// Requests whose fate a knob decided.
+    pub twisted: u64,
 }
 
 impl Counters {
@@ -91,6 +104,9 @@ impl Counters {
         f("shell_bytes", self.shell_bytes);
         f("shell_sum", self.shell_sum);
         f("tolerated", self.tolerated);
+        f("scan_faults", self.scan_faults);
+        f("dropped_fds", self.dropped_fds);
+        f("twisted", self.twisted);
     }
 
     /// Adds the counts of another DSP.
@@ -113,6 +129,9 @@ impl Counters {
         self.shell_bytes = self.shell_bytes.wrapping_add(o.shell_bytes);
         self.shell_sum = self.shell_sum.wrapping_add(o.shell_sum);
         self.tolerated = self.tolerated.wrapping_add(o.tolerated);
+        self.scan_faults = self.scan_faults.wrapping_add(o.scan_faults);
+        self.dropped_fds = self.dropped_fds.wrapping_add(o.dropped_fds);
+        self.twisted = self.twisted.wrapping_add(o.twisted);
     }
 }
 
@@ -127,6 +146,10 @@ pub struct Core {
     pub profile: Profile,
     /// Position of the SID in a DSP address: 32 or 56.
     pub sid_pos: u32,
+    /// Bits of an address without SID: 32 or 34.
+    pub iova_bits: u32,
+    /// Misbehaviour on demand.
+    pub knobs: Knobs,
     /// Used sequence numbers of the channel.
     pub seq: Window,
     /// Counts.
@@ -135,16 +158,20 @@ pub struct Core {
     pub next_handle: u32,
     /// Next DSP address to give out for a mapping.
     pub next_vaddr: u64,
+    /// Mappings ever made.
+    pub map_age: u64,
     /// Cursor of delayed calls: `tick` need not look before this time.
     pub next_deadline: Option<u64>,
 }
 
 impl Core {
-    /// A DSP whose addresses carry the SID at bit `sid_pos`.
-    pub const fn new(sid_pos: u32) -> Self {
+    /// A DSP whose addresses have `iova_bits` bits and carry the SID at bit `sid_pos`.
+    pub const fn new(sid_pos: u32, iova_bits: u32) -> Self {
         Self {
             profile: Profile::Strict,
             sid_pos,
+            iova_bits,
+            knobs: Knobs::NONE,
             seq: Window::new(),
             counters: Counters {
                 requests: 0,
@@ -165,33 +192,16 @@ impl Core {
                 shell_bytes: 0,
                 shell_sum: 0,
                 tolerated: 0,
+                scan_faults: 0,
+                dropped_fds: 0,
+                twisted: 0,
             },
             next_handle: 0x100,
             next_vaddr: 0x1000_0000,
+            map_age: 0,
             next_deadline: None,
         }
     }
-}
-
-/// A range of DSP memory whose pages the model remembers by a hash of their physical
-/// addresses, so that it notices when a page goes away or is replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pinned {
-    /// Page aligned address without SID prefix.
-    pub iova: u64,
-    /// Bytes, a multiple of the page size; 0 when there is no range.
-    pub size: u64,
-    /// Hash of the physical page addresses in order.
-    pub hash: u64,
-}
-
-impl Pinned {
-    /// No range.
-    pub const EMPTY: Self = Self {
-        iova: 0,
-        size: 0,
-        hash: 0,
-    };
 }
 
 /// A process on the DSP.
@@ -234,6 +244,8 @@ pub enum Wait {
     Parked,
     /// It runs at this time, in milliseconds.
     Until(u64),
+    /// It is never answered.
+    Ignored,
 }
 
 /// A call slot.
@@ -245,6 +257,9 @@ pub struct Call {
     pub req: Request,
     /// Pages of the message buffer.
     pub message: Pinned,
+    /// Client id of the process it belongs to; a call of the kernel names it in its first
+    /// argument.
+    pub owner: u32,
 }
 
 impl Call {
@@ -253,6 +268,7 @@ impl Call {
         wait: Wait::Free,
         req: Request::EMPTY,
         message: Pinned::EMPTY,
+        owner: 0,
     };
 }
 
@@ -267,6 +283,10 @@ pub enum Module {
     Probe,
     /// Answers with the result that the caller names.
     Fail,
+    /// Finds edges in a picture.
+    Filter,
+    /// Looks at buffers and mappings.
+    Mem,
     /// Registration point of the daemons.
     DefaultListener,
     /// Current process, opened by name.
@@ -300,9 +320,15 @@ pub struct Map {
     pub client: u32,
     /// fd tag of MEM_MAP, `None` for MMAP.
     pub fd: Option<u32>,
+    /// Flags of the request.
+    pub flags: u32,
+    /// Offset field of MEM_MAP.
+    pub offset: u32,
+    /// Number in the order of their making.
+    pub age: u64,
     /// DSP address of the reply.
     pub vaddr: u64,
-    /// Bytes asked for.
+    /// Bytes of the page entry.
     pub size: u64,
     /// Its pages.
     pub pages: Pinned,
@@ -313,6 +339,9 @@ impl Map {
     pub const EMPTY: Self = Self {
         client: 0,
         fd: None,
+        flags: 0,
+        offset: 0,
+        age: 0,
         vaddr: 0,
         size: 0,
         pages: Pinned::EMPTY,
@@ -331,10 +360,14 @@ pub struct Tables<'a> {
     pub handles: &'a mut [Handle],
     /// Mappings.
     pub maps: &'a mut [Map],
+    /// Buffers of handle arguments.
+    pub held: &'a mut [Held],
     /// Arguments of the call at work, room for [`super::wire::MAX_ARGS`].
     pub args: &'a mut [Arg],
     /// Indices of inline arguments in the order of their addresses, same room.
     pub order: &'a mut [u16],
+    /// Room for bytes on their way, [`SCRATCH`] of them.
+    pub scratch: &'a mut [u8],
 }
 
 /// One DSP: its tables and all its behaviour.
@@ -357,6 +390,7 @@ impl<'a> State<'a> {
         self.t.calls.fill(Call::EMPTY);
         self.t.handles.fill(Handle::EMPTY);
         self.t.maps.fill(Map::EMPTY);
+        self.t.held.fill(Held::EMPTY);
     }
 
     /// The process with this id.
@@ -396,5 +430,24 @@ impl<'a> State<'a> {
             .iter()
             .filter(|c| matches!(c.wait, Wait::Until(_)))
             .count()
+    }
+
+    /// Number of calls that are never answered.
+    pub fn ignored(&self) -> usize {
+        self.t
+            .calls
+            .iter()
+            .filter(|c| c.wait == Wait::Ignored)
+            .count()
+    }
+
+    /// Number of buffers that the DSP holds for handle arguments.
+    pub fn held(&self) -> usize {
+        self.t.held.iter().filter(|h| h.client != 0).count()
+    }
+
+    /// Number of mappings.
+    pub fn mapped(&self) -> usize {
+        self.t.maps.iter().filter(|m| m.client != 0).count()
     }
 }

@@ -12,6 +12,8 @@ pub const REQUEST_LEN: usize = 40;
 pub const RESPONSE_LEN: usize = 16;
 /// Most arguments that a scalars word can name (section 6).
 pub const MAX_ARGS: usize = 255 + 255 + 15 + 15;
+/// Entries of the fd list (section 7).
+pub const FDS: usize = 16;
 /// fd list, CRC list and poll word (section 7).
 pub const LISTS_LEN: u64 = 128 + 256 + 4;
 /// Alignment of inline data (section 7).
@@ -69,6 +71,8 @@ pub mod result {
     pub const NO_PROCESS: u32 = 0x8000_0441;
     /// No such map.
     pub const NO_MAP: u32 = 0x8000_0448;
+    /// Bad fd.
+    pub const BAD_FD: u32 = 0x8000_044F;
 }
 
 /// Four little-endian bytes at `off`, 0 outside of `b`.
@@ -179,6 +183,11 @@ impl Request {
     /// Number of in and out handles.
     pub fn handles(&self) -> usize {
         ((self.sc >> 4) & 0xF) as usize + (self.sc & 0xF) as usize
+    }
+
+    /// Number of in handles.
+    pub fn in_handles(&self) -> usize {
+        ((self.sc >> 4) & 0xF) as usize
     }
 
     /// Number of buffers, in and out.

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "not every test file uses every helper")]
 
 use qda_sim_model::args::Arg;
+use qda_sim_model::pinned::Held;
 use qda_sim_model::state::{Call, CALLS, CLIENTS, HANDLES, MAPS};
 use qda_sim_model::wire::MAX_ARGS;
 use qda_sim_model::{Client, Core, Env, Fault, Handle, Map, Profile, State, Tables};
@@ -98,6 +99,7 @@ impl Env for World {
     fn fault(&mut self, fault: Fault) {
         self.faults.push(fault);
     }
+    fn rest(&mut self) {}
     fn now_ms(&mut self) -> u64 {
         self.now
     }
@@ -108,6 +110,21 @@ impl Env for World {
 pub enum A {
     In(Vec<u8>),
     Out(usize),
+    /// In or out buffer elsewhere, by address of its first byte.
+    InAt(u64, usize),
+    OutAt(u64, usize),
+    InHandle(H),
+    OutHandle(H),
+}
+
+/// A handle argument: descriptor and page entry.
+#[derive(Clone, Copy)]
+pub struct H {
+    pub fd: i32,
+    pub offset: u32,
+    pub len: u32,
+    pub iova: u64,
+    pub size: u64,
 }
 
 /// One request with its message buffer, before it is sent. Fields may be spoiled.
@@ -155,8 +172,10 @@ pub struct Rig {
     calls: Vec<Call>,
     handles: Vec<Handle>,
     maps: Vec<Map>,
+    held: Vec<Held>,
     args: Vec<Arg>,
     order: Vec<u16>,
+    scratch: Vec<u8>,
     pub w: World,
     seq: u64,
     index: u64,
@@ -165,13 +184,16 @@ pub struct Rig {
 impl Rig {
     pub fn new(profile: Profile) -> Self {
         let mut rig = Self {
-            core: Core::new(32),
+            core: Core::new(32, 32),
             clients: vec![Client::EMPTY; CLIENTS],
             calls: vec![Call::EMPTY; CALLS],
             handles: vec![Handle::EMPTY; HANDLES],
             maps: vec![Map::EMPTY; MAPS],
             args: vec![Arg::EMPTY; MAX_ARGS],
+            held: vec![Held::EMPTY; 8],
             order: vec![0; MAX_ARGS],
+            // Small, so that everything needs several pieces.
+            scratch: vec![0; 64],
             w: World::default(),
             seq: 0,
             index: 0,
@@ -192,6 +214,8 @@ impl Rig {
             maps: &mut self.maps,
             args: &mut self.args,
             order: &mut self.order,
+            held: &mut self.held,
+            scratch: &mut self.scratch,
         })
     }
 
@@ -216,8 +240,11 @@ impl Rig {
         self.seq += 1;
         self.index = self.index % 255 + 1;
         let n = args.len();
-        let ins = args.iter().filter(|a| matches!(a, A::In(_))).count();
-        let outs = n - ins;
+        let count = |f: fn(&A) -> bool| args.iter().filter(|a| f(a)).count() as u32;
+        let ins = count(|a| matches!(a, A::In(_) | A::InAt(..)));
+        let outs = count(|a| matches!(a, A::Out(_) | A::OutAt(..)));
+        let in_handles = count(|a| matches!(a, A::InHandle(_)));
+        let out_handles = count(|a| matches!(a, A::OutHandle(_)));
         let iova = 0x10_0000 + self.index * 0x40_0000;
         let mut off = (40 * n + 388).next_multiple_of(128);
         let mut data = Vec::new();
@@ -225,6 +252,7 @@ impl Rig {
             let len = match a {
                 A::In(v) => v.len(),
                 A::Out(l) => *l,
+                _ => 0,
             };
             if len == 0 {
                 data.push((0, 0));
@@ -238,6 +266,32 @@ impl Rig {
         let mut buffer = vec![0u8; size];
         for (i, (a, (off, len))) in args.iter().zip(&data).enumerate() {
             let list = 16 * n + 8 * i;
+            let page = 24 * n + 16 * i;
+            let mut put = |off: usize, v: u64| {
+                buffer[off..off + 8].copy_from_slice(&v.to_le_bytes());
+            };
+            let bank = u64::from(sid) << 32;
+            match a {
+                A::InAt(at, len) | A::OutAt(at, len) => {
+                    put(16 * i, *at);
+                    put(16 * i + 8, *len as u64);
+                    put(list, 1 | ((i as u64) << 32));
+                    put(page, bank | (at / PAGE * PAGE));
+                    put(page + 8, (at % PAGE + *len as u64).next_multiple_of(PAGE));
+                    continue;
+                }
+                A::InHandle(h) | A::OutHandle(h) => {
+                    put(16 * i, u64::from(h.fd as u32) | (u64::from(h.offset) << 32));
+                    put(16 * i + 8, u64::from(h.len));
+                    put(list, u64::from(h.len != 0) | ((i as u64) << 32));
+                    if h.size != 0 {
+                        put(page, bank | h.iova);
+                        put(page + 8, h.size);
+                    }
+                    continue;
+                }
+                A::In(_) | A::Out(_) => {}
+            }
             buffer[list..list + 4].copy_from_slice(&u32::from(*len != 0).to_le_bytes());
             buffer[list + 4..list + 8].copy_from_slice(&(i as u32).to_le_bytes());
             if *len == 0 {
@@ -247,7 +301,6 @@ impl Rig {
             let pages = (at % PAGE + *len as u64).next_multiple_of(PAGE);
             buffer[16 * i..16 * i + 8].copy_from_slice(&at.to_le_bytes());
             buffer[16 * i + 8..16 * i + 16].copy_from_slice(&(*len as u64).to_le_bytes());
-            let page = 24 * n + 16 * i;
             let dsp = (u64::from(sid) << 32) | (at / PAGE * PAGE);
             buffer[page..page + 8].copy_from_slice(&dsp.to_le_bytes());
             buffer[page + 8..page + 16].copy_from_slice(&pages.to_le_bytes());
@@ -261,7 +314,7 @@ impl Rig {
             client,
             ctx: (self.seq << 16) | (self.index << 8) | pd,
             handle,
-            sc: (method << 24) | ((ins as u32) << 16) | ((outs as u32) << 8),
+            sc: (method << 24) | (ins << 16) | (outs << 8) | (in_handles << 4) | out_handles,
             addr: (u64::from(sid) << 32) | iova,
             size: size as u64,
             buffer,
@@ -291,6 +344,56 @@ impl Rig {
         let (ctx, retval) = self.w.answers[before];
         assert_eq!(ctx, m.ctx, "context word is echoed");
         retval
+    }
+
+    /// A map call of the kernel: MMAP with `fd` none, else MEM_MAP. Gives result and address.
+    pub fn map_call(
+        &mut self,
+        sid: u32,
+        id: u32,
+        fd: Option<i32>,
+        flags: u32,
+        (iova, size): (u64, u64),
+    ) -> (u32, u64) {
+        let m = self.map_msg(sid, id, fd, flags, (iova, size));
+        let retval = self.call(&m);
+        let out = self.out(&m, m.nargs() - 1);
+        (retval, u64::from_le_bytes(out.try_into().unwrap()))
+    }
+
+    /// The message of [`Rig::map_call`].
+    pub fn map_msg(
+        &mut self,
+        sid: u32,
+        id: u32,
+        fd: Option<i32>,
+        flags: u32,
+        (iova, size): (u64, u64),
+    ) -> Msg {
+        let words = |list: &[u32]| A::In(list.iter().flat_map(|w| w.to_le_bytes()).collect());
+        let page = words(&[iova as u32, sid, size as u32, (size >> 32) as u32]);
+        match fd {
+            None => {
+                let head = words(&[id, flags, 0, 0, 16, 0]);
+                self.build(sid, 0, 1, 1, 4, &[head, page, A::Out(8)])
+            }
+            Some(fd) => {
+                let head = words(&[id, fd as u32, 0, flags, 0, 0, 16, 0]);
+                let args = [head, page, A::In(vec![]), A::Out(8)];
+                self.build(sid, 0, 1, 1, 10, &args)
+            }
+        }
+    }
+
+    /// An unmap call of the kernel, MUNMAP with `fd` none, else MEM_UNMAP.
+    pub fn unmap_call(&mut self, sid: u32, id: u32, fd: Option<i32>, vaddr: u64, size: u64) -> u32 {
+        let mut head = id.to_le_bytes().to_vec();
+        head.extend(fd.unwrap_or(0).to_le_bytes());
+        head.extend(vaddr.to_le_bytes());
+        head.extend(size.to_le_bytes());
+        let method = if fd.is_some() { 11 } else { 5 };
+        let m = self.build(sid, 0, 1, 1, method, &[A::In(head)]);
+        self.call(&m)
     }
 
     /// Content of out argument `i` (counted over all arguments).

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Misbehaviour on demand: what a test told the DSP to do with the kernel's own calls, with the
+//! replies of maps and with the fd list.
+//!
+//! Pure: commands are text of the control file, described in `tests/sim/README.md`.
+
+use super::wire::{handle, Request, FDS};
+
+/// A kernel call that knobs can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// ATTACH.
+    Attach,
+    /// RELEASE.
+    Release,
+    /// CREATE and CREATE_ATTR.
+    Create,
+    /// MMAP.
+    Mmap,
+    /// MUNMAP.
+    Munmap,
+    /// MEM_MAP.
+    MemMap,
+    /// MEM_UNMAP.
+    MemUnmap,
+    /// The capability table.
+    Capabilities,
+}
+
+/// Number of methods.
+const METHODS: usize = 8;
+
+impl Method {
+    /// The method that a request calls.
+    pub fn of(req: &Request) -> Option<Self> {
+        match (req.handle, req.method()) {
+            (handle::PROCESS_MANAGER, 0) => Some(Self::Attach),
+            (handle::PROCESS_MANAGER, 1) => Some(Self::Release),
+            (handle::PROCESS_MANAGER, 4) => Some(Self::Mmap),
+            (handle::PROCESS_MANAGER, 5) => Some(Self::Munmap),
+            (handle::PROCESS_MANAGER, 6 | 7) => Some(Self::Create),
+            (handle::PROCESS_MANAGER, 10) => Some(Self::MemMap),
+            (handle::PROCESS_MANAGER, 11) => Some(Self::MemUnmap),
+            (handle::UTILITIES, 0) => Some(Self::Capabilities),
+            _ => None,
+        }
+    }
+
+    fn parse(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            b"attach" => Self::Attach,
+            b"release" => Self::Release,
+            b"create" => Self::Create,
+            b"mmap" => Self::Mmap,
+            b"munmap" => Self::Munmap,
+            b"mem_map" => Self::MemMap,
+            b"mem_unmap" => Self::MemUnmap,
+            b"capabilities" => Self::Capabilities,
+            _ => return None,
+        })
+    }
+}
+
+/// A value that is used some number of times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rule {
+    value: u64,
+    /// How often still; `u32::MAX` for always.
+    times: u32,
+}
+
+impl Rule {
+    const NONE: Self = Self { value: 0, times: 0 };
+
+    fn take(&mut self) -> Option<u64> {
+        match self.times {
+            0 => return None,
+            u32::MAX => {}
+            n => self.times = n - 1,
+        }
+        Some(self.value)
+    }
+}
+
+/// The rules for one method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rules {
+    delay: Rule,
+    ignore: Rule,
+    answer: Rule,
+    lie: Rule,
+}
+
+impl Rules {
+    const NONE: Self = Self {
+        delay: Rule::NONE,
+        ignore: Rule::NONE,
+        answer: Rule::NONE,
+        lie: Rule::NONE,
+    };
+}
+
+/// What becomes of a request that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is done and answered.
+    Normal,
+    /// It is neither done nor answered.
+    Ignore,
+    /// It is answered with this result, but not done.
+    Answer(u32),
+    /// It is done, and answered with this result.
+    Lie(u32),
+}
+
+/// All knobs of a DSP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Knobs {
+    rules: [Rules; METHODS],
+    vaddr: Rule,
+    drops: [u64; FDS],
+    ndrops: usize,
+}
+
+/// A number, decimal or hexadecimal with 0x.
+fn number(word: &[u8]) -> Option<u64> {
+    let text = core::str::from_utf8(word).ok()?;
+    match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// A result.
+fn result(word: &[u8]) -> Option<u64> {
+    number(word).filter(|v| *v <= u64::from(u32::MAX))
+}
+
+/// How often; once when nothing is said.
+fn times(word: Option<&[u8]>) -> Option<u32> {
+    match word {
+        None => Some(1),
+        Some(b"always") => Some(u32::MAX),
+        Some(w) => u32::try_from(number(w)?).ok(),
+    }
+}
+
+impl Knobs {
+    /// A DSP that behaves.
+    pub const NONE: Self = Self {
+        rules: [Rules::NONE; METHODS],
+        vaddr: Rule::NONE,
+        drops: [0; FDS],
+        ndrops: 0,
+    };
+
+    /// Carries out a command; `None`, and nothing done, when it is not understood.
+    pub fn command(&mut self, text: &[u8]) -> Option<()> {
+        let mut words = text
+            .split(u8::is_ascii_whitespace)
+            .filter(|w| !w.is_empty());
+        let verb = words.next()?;
+        match verb {
+            b"normal" => {
+                words.next().is_none().then_some(())?;
+                *self = Self::NONE;
+            }
+            b"droplist" => {
+                let mut drops = [0u64; FDS];
+                let mut n = 0usize;
+                for word in words {
+                    *drops.get_mut(n)? = number(word)?;
+                    n += 1;
+                }
+                (self.drops, self.ndrops) = (drops, n);
+            }
+            b"vaddr" => {
+                let value = number(words.next()?)?;
+                let times = times(words.next())?;
+                words.next().is_none().then_some(())?;
+                self.vaddr = Rule { value, times };
+            }
+            b"answer" | b"lie" | b"delay" | b"ignore" => {
+                let method = Method::parse(words.next()?)?;
+                let value = match verb {
+                    b"ignore" => 0,
+                    b"delay" => number(words.next()?)?,
+                    _ => result(words.next()?)?,
+                };
+                let times = times(words.next())?;
+                words.next().is_none().then_some(())?;
+                let rules = self.rules.get_mut(method as usize)?;
+                let rule = match verb {
+                    b"answer" => &mut rules.answer,
+                    b"lie" => &mut rules.lie,
+                    b"delay" => &mut rules.delay,
+                    _ => &mut rules.ignore,
+                };
+                *rule = Rule { value, times };
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// Milliseconds that a request has to wait.
+    pub fn delay(&mut self, req: &Request) -> Option<u64> {
+        let rules = self.rules.get_mut(Method::of(req)? as usize)?;
+        rules.delay.take()
+    }
+
+    /// What becomes of a request that is due.
+    pub fn fate(&mut self, req: &Request) -> Fate {
+        let method = Method::of(req).map(|m| m as usize);
+        let Some(rules) = method.and_then(|m| self.rules.get_mut(m)) else {
+            return Fate::Normal;
+        };
+        if rules.ignore.take().is_some() {
+            return Fate::Ignore;
+        }
+        if let Some(value) = rules.answer.take() {
+            return Fate::Answer(value as u32);
+        }
+        match rules.lie.take() {
+            Some(value) => Fate::Lie(value as u32),
+            None => Fate::Normal,
+        }
+    }
+
+    /// The address that the next map reply carries, if it is not a free one.
+    pub fn vaddr(&mut self) -> Option<u64> {
+        self.vaddr.take()
+    }
+
+    /// Values for the fd list of the next answered call; once.
+    pub fn drops(&mut self) -> Option<([u64; FDS], usize)> {
+        let n = core::mem::take(&mut self.ndrops);
+        (n != 0).then_some((self.drops, n))
+    }
+}
