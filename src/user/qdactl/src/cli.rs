@@ -23,6 +23,7 @@ Examples:
   qdactl list
   qdactl info --dsp adsp
   qdactl calc numbers.txt
+  qdactl filter photo.png edges.png
   seq 1 100 | qdactl --json sum -";
 
 const FILE_FORMAT: &str = "\
@@ -44,6 +45,31 @@ Example:
   result   on the DSP  on the CPU  agree
   sum          499500      499500  yes
   maximum         999         999  yes";
+
+const PICTURES: &str = "\
+Pictures:
+  The input is a PNG file of any colour type. Colours become shades of grey (ITU-R
+  BT.601), of 16-bit samples the upper 8 bits count, and pixels that are not opaque
+  are refused. The output is a grey PNG file of the same size: each pixel is the
+  strength of the edge there (Sobel). It is written only if DSP and CPU agree in
+  every pixel; else a file of this name stays as it was.
+
+  The pixels are in two buffers that CPU and DSP share. \"bytes copied\" is what the
+  kernel copied for the call: the 16 bytes that describe the picture, and none of
+  the pixels.";
+
+const FILTER_HELP: &str = "\
+Example:
+  $ qdactl filter photo.png edges.png
+  DSP           cdsp
+  node          /dev/accel/accel0
+  context bank  1
+  session       1
+  input         photo.png: 640 x 480 pixels
+  output        edges.png
+
+  method    time  bytes in buffers  bytes copied  of them pixels  agree
+  sobel   2.1 ms            614400            16               0  yes";
 
 /// Shows the DSPs of the qda driver and runs jobs on them.
 #[derive(Debug, Parser)]
@@ -112,6 +138,18 @@ pub enum Command {
         /// File with one integer per line
         file: String,
     },
+
+    /// Find the edges of a picture on the DSP, without copying a pixel, and compare
+    /// with the CPU
+    #[command(after_help = format!("{PICTURES}\n\n{FILTER_HELP}"))]
+    Filter {
+        #[command(flatten)]
+        target: Target,
+        /// Picture to read, a PNG file
+        input: PathBuf,
+        /// Picture to write, a PNG file
+        output: PathBuf,
+    },
 }
 
 #[cfg(test)]
@@ -150,5 +188,7 @@ mod tests {
     fn the_help_knows_the_real_size_of_a_call() {
         let size = qda::calculator::NUMBERS_PER_CALL.to_string();
         assert!(FILE_FORMAT.contains(&size));
+        let copied = qda::filter::Filter::BYTES_COPIED;
+        assert!(PICTURES.contains(&format!("the {copied} bytes that describe")));
     }
 }

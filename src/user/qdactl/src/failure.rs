@@ -2,11 +2,12 @@
 //! What can go wrong, in words and as exit status. See `--help` for the list.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use qda::{Error, Operation, Scan};
 
 use crate::input::InputError;
+use crate::picture::PictureError;
 
 /// The folder that exists while the module is loaded.
 const MODULE: &str = "/sys/module/qda";
@@ -17,6 +18,8 @@ pub enum Failure {
     Differ,
     /// The input file cannot be used.
     Input(InputError),
+    /// The input picture cannot be used.
+    Picture(PictureError),
     /// The driver has no such DSP; the text says more.
     NoDevice(String),
     /// The caller may not do this; the text says what.
@@ -31,19 +34,24 @@ pub enum Failure {
     System(Error),
     /// Standard output cannot be written.
     Output(std::io::Error),
+    /// A file cannot be written.
+    Write {
+        file: PathBuf,
+        source: std::io::Error,
+    },
 }
 
 impl Failure {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Differ => 1,
-            Self::Input(_) => 3,
+            Self::Input(_) | Self::Picture(_) => 3,
             Self::NoDevice(_) => 4,
             Self::Permission(_) => 5,
             Self::NotLoaded => 6,
             Self::Busy { .. } => 7,
             Self::Dsp(_) => 8,
-            Self::System(_) | Self::Output(_) => 9,
+            Self::System(_) | Self::Output(_) | Self::Write { .. } => 9,
         }
     }
 
@@ -51,13 +59,13 @@ impl Failure {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Differ => "results-differ",
-            Self::Input(_) => "bad-input",
+            Self::Input(_) | Self::Picture(_) => "bad-input",
             Self::NoDevice(_) => "no-device",
             Self::Permission(_) => "permission-denied",
             Self::NotLoaded => "module-not-loaded",
             Self::Busy { .. } => "dsp-busy",
             Self::Dsp(_) => "dsp-error",
-            Self::System(_) | Self::Output(_) => "system-error",
+            Self::System(_) | Self::Output(_) | Self::Write { .. } => "system-error",
         }
     }
 
@@ -151,11 +159,18 @@ impl From<InputError> for Failure {
     }
 }
 
+impl From<PictureError> for Failure {
+    fn from(error: PictureError) -> Self {
+        Self::Picture(error)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Differ => f.write_str("DSP and CPU do not agree"),
             Self::Input(error) => error.fmt(f),
+            Self::Picture(error) => error.fmt(f),
             Self::NoDevice(text) => write!(f, "no device: {text}"),
             Self::Permission(text) => write!(
                 f,
@@ -178,6 +193,9 @@ impl fmt::Display for Failure {
             }
             Self::Dsp(error) | Self::System(error) => error.fmt(f),
             Self::Output(error) => write!(f, "standard output: {error}"),
+            Self::Write { file, source } => {
+                write!(f, "{}: cannot be written: {source}", file.display())
+            }
         }
     }
 }

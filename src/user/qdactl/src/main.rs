@@ -6,6 +6,8 @@
 //! | [`cli`] | what was asked for |
 //! | [`input`] | which numbers are in the file |
 //! | [`job`] | what the DSP and the CPU make of them |
+//! | [`picture`] | which pixels are in a PNG file |
+//! | [`edges`] | what the DSP and the CPU make of them |
 //! | [`report`] | how facts and results are shown, as text or JSON |
 //! | [`failure`] | what went wrong, in words and as exit status |
 //!
@@ -14,12 +16,15 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod edges;
 mod failure;
 mod input;
 mod job;
+mod picture;
 mod report;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -29,7 +34,7 @@ use qda::{Device, Session};
 use crate::cli::{Arguments, Command, Target};
 use crate::failure::Failure;
 use crate::job::Wanted;
-use crate::report::{JobReport, ListReport, NodeReport, Report};
+use crate::report::{EdgesReport, JobReport, ListReport, NodeReport, Report};
 
 /// Time between two looks for a DSP that is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -65,6 +70,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         Command::Calc { target, file } => run_job(arguments, target, file, Wanted::Both),
         Command::Sum { target, file } => run_job(arguments, target, file, Wanted::Sum),
         Command::Max { target, file } => run_job(arguments, target, file, Wanted::Max),
+        Command::Filter {
+            target,
+            input,
+            output,
+        } => filter(arguments, target, input, output),
     }
 }
 
@@ -85,6 +95,37 @@ fn run_job(
         file,
         &outcome,
     );
+    print(&report, arguments.json)?;
+    if !report.agree {
+        return Err(Failure::Differ);
+    }
+    Ok(())
+}
+
+fn filter(
+    arguments: &Arguments,
+    target: &Target,
+    input: &Path,
+    output: &Path,
+) -> Result<(), Failure> {
+    let picture = picture::read(input)?;
+    let session = start(open(target)?)?;
+    let facts = session.facts()?;
+    let edges = edges::run(&session, &picture)?;
+    let report = EdgesReport::new(
+        session.device().dsp(),
+        session.device().path(),
+        &facts,
+        (input, output),
+        &edges,
+    );
+    // The file first: the report says that it is there.
+    if report.agree {
+        picture::write(output, &edges.picture).map_err(|source| Failure::Write {
+            file: output.into(),
+            source,
+        })?;
+    }
     print(&report, arguments.json)?;
     if !report.agree {
         return Err(Failure::Differ);

@@ -8,6 +8,7 @@ use std::path::Path;
 use qda::{Device, Facts, Scan};
 use serde::Serialize;
 
+use crate::edges::Edges;
 use crate::job::Outcome;
 
 /// Something to print.
@@ -210,6 +211,112 @@ impl Report for JobReport {
     }
 }
 
+/// What `filter` shows.
+#[derive(Debug, Serialize)]
+pub struct EdgesReport {
+    dsp: String,
+    node: String,
+    context_bank: Option<u32>,
+    session: Option<u32>,
+    drm_client: Option<u64>,
+    input: String,
+    /// The file, if it was written.
+    output: Option<String>,
+    width: u32,
+    height: u32,
+    method: &'static str,
+    microseconds: u64,
+    buffer_bytes: u64,
+    bytes_copied: Option<u64>,
+    pixel_bytes_copied: Option<u64>,
+    differing_pixels: usize,
+    #[serde(skip)]
+    first: Option<(usize, usize, u8, u8)>,
+    pub agree: bool,
+}
+
+impl EdgesReport {
+    pub fn new(
+        dsp: &str,
+        node: &Path,
+        facts: &Facts,
+        (input, output): (&Path, &Path),
+        edges: &Edges,
+    ) -> Self {
+        let agree = edges.differing == 0;
+        Self {
+            dsp: dsp.into(),
+            node: node.display().to_string(),
+            context_bank: facts.bank,
+            session: facts.session,
+            drm_client: facts.drm_client,
+            input: input.display().to_string(),
+            output: agree.then(|| output.display().to_string()),
+            width: edges.picture.width,
+            height: edges.picture.height,
+            method: "sobel",
+            // Centuries do not fit.
+            microseconds: u64::try_from(edges.time.as_micros()).unwrap_or(u64::MAX),
+            buffer_bytes: edges.buffer_bytes,
+            bytes_copied: edges.copied.map(|copied| copied.all),
+            pixel_bytes_copied: edges.copied.map(|copied| copied.pixels),
+            differing_pixels: edges.differing,
+            first: edges.first,
+            agree,
+        }
+    }
+}
+
+impl Report for EdgesReport {
+    fn text(&self) -> String {
+        let mut text = facts([
+            ("DSP", self.dsp.clone()),
+            ("node", self.node.clone()),
+            ("context bank", or_unknown(self.context_bank.as_ref())),
+            ("session", or_unknown(self.session.as_ref())),
+            (
+                "input",
+                format!("{}: {} x {} pixels", self.input, self.width, self.height),
+            ),
+            (
+                "output",
+                self.output.clone().unwrap_or_else(|| "not written".into()),
+            ),
+        ]);
+        text.push('\n');
+        text.push_str(&table(
+            [
+                ("method", false),
+                ("time", true),
+                ("bytes in buffers", true),
+                ("bytes copied", true),
+                ("of them pixels", true),
+                ("agree", false),
+            ],
+            std::iter::once([
+                self.method.to_string(),
+                format!(
+                    "{}.{} ms",
+                    self.microseconds / 1000,
+                    self.microseconds / 100 % 10
+                ),
+                self.buffer_bytes.to_string(),
+                or_unknown(self.bytes_copied.as_ref()),
+                or_unknown(self.pixel_bytes_copied.as_ref()),
+                if self.agree { "yes" } else { "NO" }.to_string(),
+            ]),
+        ));
+        if !self.agree {
+            text += &format!("{} differ", counted(self.differing_pixels, "pixel"));
+            if let Some((x, y, dsp, cpu)) = self.first {
+                text += &format!(", the first in column {x} of row {y}: DSP {dsp}, CPU {cpu}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
 fn version(device: &Device) -> String {
     let version = device.version();
     format!("{}.{}.{}", version.major, version.minor, version.patch)
@@ -269,8 +376,12 @@ fn table<const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::edges::Copied;
     use crate::job::Pair;
+    use crate::picture::Picture;
 
     fn report(dsp_max: i64) -> JobReport {
         let facts: Facts = Facts::default();
@@ -361,6 +472,82 @@ mod tests {
         let mut report = report(999);
         report.context_bank = None;
         assert!(report.text().contains("context bank  unknown\n"));
+    }
+
+    fn edges(differing: usize) -> EdgesReport {
+        let edges = Edges {
+            picture: Picture {
+                width: 640,
+                height: 480,
+                pixels: Vec::new(),
+            },
+            time: Duration::from_micros(12_345),
+            buffer_bytes: 614_400,
+            copied: Some(Copied { all: 16, pixels: 0 }),
+            differing,
+            first: (differing != 0).then_some((5, 7, 1, 2)),
+        };
+        let node = Path::new("/dev/accel/accel0");
+        let files = (Path::new("in.png"), Path::new("out.png"));
+        EdgesReport::new("cdsp", node, &Facts::default(), files, &edges)
+    }
+
+    #[test]
+    fn the_edges_are_a_small_table() {
+        assert_eq!(
+            edges(0).text(),
+            "DSP           cdsp\n\
+             node          /dev/accel/accel0\n\
+             context bank  unknown\n\
+             session       unknown\n\
+             input         in.png: 640 x 480 pixels\n\
+             output        out.png\n\
+             \n\
+             method     time  bytes in buffers  bytes copied  of them pixels  agree\n\
+             sobel   12.3 ms            614400            16               0  yes\n"
+        );
+    }
+
+    #[test]
+    fn differing_pixels_are_seen_and_shown() {
+        let report = edges(3);
+        assert!(!report.agree);
+        let text = report.text();
+        assert!(text.contains("output        not written\n"), "{text}");
+        assert!(text.contains("  NO\n3 pixels differ, the first in column 5 of row 7"));
+        assert!(text.ends_with("DSP 1, CPU 2\n"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(json["output"], serde_json::Value::Null);
+        assert_eq!(json["differing_pixels"], 3);
+    }
+
+    #[test]
+    fn the_json_of_the_edges_has_the_promised_shape() {
+        let mut report = edges(0);
+        report.pixel_bytes_copied = None;
+        let json: serde_json::Value = serde_json::from_str(&report.json()).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!({
+                "dsp": "cdsp",
+                "node": "/dev/accel/accel0",
+                "context_bank": null,
+                "session": null,
+                "drm_client": null,
+                "input": "in.png",
+                "output": "out.png",
+                "width": 640,
+                "height": 480,
+                "method": "sobel",
+                "microseconds": 12345,
+                "buffer_bytes": 614400,
+                "bytes_copied": 16,
+                "pixel_bytes_copied": null,
+                "differing_pixels": 0,
+                "agree": true,
+            })
+        );
+        assert!(report.text().contains("16         unknown  yes\n"));
     }
 
     #[test]

@@ -7,6 +7,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+#[path = "../examples/draw-picture.rs"]
+#[allow(dead_code, reason = "its main function")]
+mod draw_picture;
+
 fn qdactl(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_qdactl"))
         .args(arguments)
@@ -41,7 +45,7 @@ fn status_without_device() -> i32 {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["list", "info", "calc", "sum", "max"] {
+    for command in ["list", "info", "calc", "sum", "max", "filter"] {
         let output = qdactl(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(stdout(&output).contains("Example"), "{command}");
@@ -60,6 +64,9 @@ fn a_wrong_command_line_is_status_2() {
         &["calc"],
         &["sum", "a", "b"],
         &["info", "--dsp", "cdsp", "--device", "/dev/null"],
+        &["filter"],
+        &["filter", "in.png"],
+        &["filter", "in.png", "out.png", "more.png"],
     ] {
         assert_eq!(qdactl(line).status.code(), Some(2), "{line:?}");
     }
@@ -157,6 +164,70 @@ fn a_node_of_somebody_else_is_no_device() {
     let output = qdactl(&["info", "--device", "/dev/null"]);
     assert_eq!(output.status.code(), Some(4));
     assert!(stderr(&output).contains("not a node of the qda driver"));
+}
+
+/// The default picture of "make run".
+fn picture() -> &'static Path {
+    Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../../tests/data/picture.png"
+    ))
+}
+
+#[test]
+fn the_default_picture_is_the_one_that_is_drawn() {
+    let file = std::fs::File::open(picture()).expect("the picture is there");
+    let mut reader = png::Decoder::new(std::io::BufReader::new(file))
+        .read_info()
+        .expect("a PNG file");
+    let mut bytes = vec![0; reader.output_buffer_size().expect("a small picture")];
+    let frame = reader.next_frame(&mut bytes).expect("pixels");
+    assert_eq!((frame.width, frame.height), (640, 480));
+    assert_eq!(frame.color_type, png::ColorType::Rgb);
+    // No assert_eq: nobody wants to see all of them.
+    assert!(
+        bytes == draw_picture::pixels(),
+        "draw it again: cargo run -p qdactl --example draw-picture -- tests/data/picture.png"
+    );
+}
+
+#[test]
+fn pictures_that_cannot_be_read_are_status_3() {
+    let text = file("text.png", "no picture\n");
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("never.png");
+    for (input, message) in [
+        (text.to_str().unwrap(), "text.png: not a usable PNG file"),
+        ("/nonexistent/in.png", "/nonexistent/in.png: No such file"),
+        ("/", "/: Is a directory"),
+    ] {
+        let output = qdactl(&["filter", input, out.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(3), "{input}");
+        let text = stderr(&output);
+        assert!(text.contains(message), "{text}");
+        assert!(!out.exists());
+    }
+}
+
+/// The picture is read before a DSP is looked for, and without one nothing is
+/// written.
+#[test]
+fn a_picture_without_a_dsp_leaves_no_file() {
+    let out = file("kept.png", "what was there before");
+    let output = qdactl(&[
+        "--json",
+        "filter",
+        "--device",
+        "/nonexistent/accel0",
+        picture().to_str().unwrap(),
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(output.status.code(), Some(status_without_device()));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("one object");
+    assert_eq!(json["error"]["status"], status_without_device());
+    assert_eq!(
+        std::fs::read_to_string(&out).expect("still there"),
+        "what was there before"
+    );
 }
 
 /// Without a device the search fails with its own status; with one this test has
