@@ -3,6 +3,7 @@
 
 use crate::harness::Suite;
 
+mod buffers;
 mod call;
 mod death;
 mod devicetree;
@@ -10,6 +11,7 @@ mod gem;
 mod isolation;
 mod malformed;
 mod modules;
+mod prime;
 mod session;
 mod truth;
 
@@ -17,12 +19,14 @@ mod truth;
 pub const ALL: &[&Suite] = &[
     &call::SUITE,
     &isolation::SUITE,
+    &buffers::SUITE,
     &session::SUITE,
     &malformed::SUITE,
     &death::SUITE,
     &modules::SUITE,
     &truth::SUITE,
     &gem::SUITE,
+    &prime::SUITE,
     &devicetree::SUITE,
     &devicetree::NO_SMMU,
 ];
