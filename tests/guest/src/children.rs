@@ -10,6 +10,7 @@ use std::io::{
     Read,
     Write, //
 };
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{
     Child,
@@ -24,12 +25,18 @@ use std::time::{
     Instant, //
 };
 
+use crate::buffer::{
+    self,
+    Area, //
+};
 use crate::dsp::{
     self,
     Call,
     File, //
 };
 use crate::harness::Fail;
+use crate::mem::PAGE;
+use crate::passing;
 use crate::raw;
 
 /// A running child with its output.
@@ -275,6 +282,45 @@ fn root_open_user_attach(path: &str) -> Result<(), Fail> {
     Ok(())
 }
 
+/// `take-buffer SOCKET LABEL`: gets a dma-buf, reads and writes it in three ways, and still can
+/// when the parent has let go of it.
+fn take_buffer(socket: &str, label: &str) -> Result<(), Fail> {
+    let socket: i32 = socket.parse().map_err(|_| "bad number")?;
+    let fd = passing::receive(socket)?.ok_or("no descriptor came")?;
+    let size = buffer::size_of_fd(fd.as_raw_fd()) as usize;
+    let pages = size / PAGE;
+    let area = Area::shared(fd.as_raw_fd(), size, 0)?;
+    area.check_stamps(1, 0, 0, pages)?;
+    tell("read");
+    area.stamp(2);
+    let file = File::with_process(label)?;
+    let handle = file.import(&fd)?;
+    match file.map(handle, size) {
+        // One of our own objects: its area through the node shows the same pages.
+        Ok(own) => own.check_stamps(2, 0, 0, pages)?,
+        Err(_) if buffer::mmap_offset(file.raw(), handle) == Err(-i64::from(libc::EINVAL)) => {}
+        Err(why) => return Err(why),
+    }
+    tell("written");
+    let echo = file.module("echo")?;
+    let data = dsp::pattern(PAGE, 5);
+    let value = Call::new(2)
+        .input(&data)
+        .writes(0, PAGE as u64, fd.as_raw_fd())
+        .on(file.raw(), echo);
+    if value != 0 {
+        return Err(format!("echo to the buffer gave {}", raw::show(value)).into());
+    }
+    drop(fd);
+    tell("called");
+    wait_for_parent();
+    dsp::same(&data, &area.read(2 * PAGE, PAGE))?;
+    let fd = file.export(handle)?;
+    let again = Area::shared(fd.as_raw_fd(), size, 0)?;
+    dsp::same(&data, &again.read(0, PAGE))?;
+    again.check_stamps(2, 3 * PAGE, 3, pages - 3)
+}
+
 /// `user-debugfs`: an ordinary user must not see the debug files.
 fn user_debugfs() -> Result<(), Fail> {
     become_user()?;
@@ -294,6 +340,7 @@ pub fn run(arguments: &[String]) -> ExitCode {
         ["busy", label, rounds] => busy(label, rounds),
         ["on-fd", number, handle] => on_fd(number, handle),
         ["create-on-fd", number] => create_on_fd(number),
+        ["take-buffer", socket, label] => take_buffer(socket, label),
         ["user-open", path] => user_open(path),
         ["user-attach", path] => user_attach(path),
         ["root-open-user-attach", path] => root_open_user_attach(path),

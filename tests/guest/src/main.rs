@@ -30,6 +30,7 @@ mod kmsg;
 mod leaks;
 mod legacy;
 mod mem;
+mod passing;
 mod raw;
 mod shared;
 mod sim;

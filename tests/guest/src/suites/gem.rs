@@ -119,7 +119,7 @@ const OURS: &str = "qda";
 const MIB: usize = 1 << 20;
 
 /// Loads and binds whatever is not.
-fn restore() -> Outcome {
+pub fn restore() -> Outcome {
     if !kmod::loaded("qda") {
         kmod::must_insert("qda", "")?;
     }
@@ -195,7 +195,7 @@ impl Held {
 const SLACK: u64 = 2 << 20;
 
 /// Runs a function in several threads; the first failure counts.
-fn in_threads(number: u32, body: impl Fn(u32) -> Outcome + Send + Sync + 'static) -> Outcome {
+pub fn in_threads(number: u32, body: impl Fn(u32) -> Outcome + Send + Sync + 'static) -> Outcome {
     let body = Arc::new(body);
     let threads: Vec<_> = (0..number)
         .map(|n| {
