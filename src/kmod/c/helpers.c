@@ -23,6 +23,7 @@
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 #include <asm/barrier.h>
+#include <drm/drm_gem.h>
 
 #include "helpers.h"
 
@@ -135,6 +136,40 @@ size_t qda_helper_folio_size(const struct folio *folio)
 struct page *qda_helper_folio_page(struct folio *folio, unsigned long n)
 {
 	return folio_page(folio, n);
+}
+
+void qda_helper_gem_object_get(struct drm_gem_object *obj)
+{
+	drm_gem_object_get(obj);
+}
+
+void qda_helper_gem_object_put(struct drm_gem_object *obj)
+{
+	drm_gem_object_put(obj);
+}
+
+void *qda_helper_vmap(struct page **pages, unsigned int count)
+{
+	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
+}
+
+unsigned int qda_helper_dma_get_max_seg_size(struct device *dev)
+{
+	return dma_get_max_seg_size(dev);
+}
+
+void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
+					    struct sg_table *table,
+					    enum dma_data_direction dir)
+{
+	dma_sync_sgtable_for_device(dev, table, dir);
+}
+
+void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,
+					 struct sg_table *table,
+					 enum dma_data_direction dir)
+{
+	dma_sync_sgtable_for_cpu(dev, table, dir);
 }
 
 bool qda_helper_fatal_signal_pending(void)

@@ -13,12 +13,14 @@
 struct completion;
 struct device;
 struct dma_resv;
+struct drm_gem_object;
 struct file;
 struct folio;
 struct page;
 struct rpmsg_endpoint;
 struct rw_semaphore;
 struct scatterlist;
+struct sg_table;
 struct vfsmount;
 struct vm_area_struct;
 
@@ -53,6 +55,16 @@ void qda_helper_folio_put(struct folio *folio);
 pgoff_t qda_helper_folio_next_index(const struct folio *folio);
 size_t qda_helper_folio_size(const struct folio *folio);
 struct page *qda_helper_folio_page(struct folio *folio, unsigned long n);
+void qda_helper_gem_object_get(struct drm_gem_object *obj);
+void qda_helper_gem_object_put(struct drm_gem_object *obj);
+void *qda_helper_vmap(struct page **pages, unsigned int count);
+unsigned int qda_helper_dma_get_max_seg_size(struct device *dev);
+void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
+					    struct sg_table *table,
+					    enum dma_data_direction dir);
+void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,
+					 struct sg_table *table,
+					 enum dma_data_direction dir);
 bool qda_helper_fatal_signal_pending(void);
 void qda_helper_cond_resched(void);
 

@@ -73,6 +73,7 @@ impl drm::Driver for Accel {
     type OwnerModule = crate::LocalModule;
     type Data = Arc<Dsp>;
     type File = Client;
+    type Object = ();
 
     const INFO: drm::DriverInfo = drm::DriverInfo {
         major: 1,

@@ -34,7 +34,6 @@ mod table;
 #[expect(unused_imports, reason = "the engine has no buffers yet")]
 pub(crate) use self::mapping::BankMapping;
 pub(crate) use self::memory::DmaMemory;
-#[expect(unused_imports, reason = "nobody exports memory yet")]
 pub(in crate::sys) use self::table::SgTable;
 pub(in crate::sys) use self::{
     import::Import,

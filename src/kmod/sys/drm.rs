@@ -29,11 +29,10 @@
 //! because the core has one guard for *all* DRM devices and a handler that sleeps under it would
 //! hold up the removal of unrelated hardware. Drivers end their own waiters first.
 //!
-//! # PRIME and GEM
+//! # Buffers
 //!
-//! The device has `DRIVER_GEM`, but no object can be made yet: importing a dma-buf through the
-//! core's ioctl ends in `-EINVAL`, because the driver has no import callback, and exporting in
-//! `-ENOENT`, because there is no handle. The callbacks belong into `driver.rs` (`VTABLE`).
+//! [`gem`] has the objects and says what they are made of. The core's ioctls for handles and PRIME
+//! work on them. The device asks for a mount with huge pages for its buffers, and lives on without.
 //!
 //! C headers: [`include/drm/drm_accel.h`](srctree/include/drm/drm_accel.h),
 //! [`include/drm/drm_drv.h`](srctree/include/drm/drm_drv.h)
@@ -44,6 +43,7 @@ mod device;
 mod driver;
 mod file;
 mod gate;
+pub(crate) mod gem;
 pub(crate) mod ioctl;
 
 pub(crate) use self::{

@@ -18,8 +18,9 @@
 //!
 //! # Locking
 //!
-//! A mutex around the list of mappings in banks. All functions that need pages may sleep and allocate; none may be called with
-//! spinlocks held.
+//! A mutex around the list of mappings in banks; the locks of mappings come after it, see
+//! [`dma`](crate::sys::dma). All functions that need pages may sleep and allocate; none may be
+//! called with spinlocks held.
 //!
 //! C headers: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h),
 //! [`include/linux/memfd.h`](srctree/include/linux/memfd.h)

@@ -8,7 +8,10 @@
 //! C header: [`include/drm/drm_device.h`](srctree/include/drm/drm_device.h)
 
 use super::Driver;
-use crate::sys::bindings;
+use crate::sys::{
+    bindings,
+    shmem::Mount, //
+};
 use core::{
     alloc::Layout,
     ops::Deref,
@@ -37,10 +40,14 @@ use kernel::{
 ///
 /// * `dev` is an initialised `struct drm_device` with one accel minor, whose driver table is that
 ///   of `T` and whose reference count is not zero.
+/// * `dma_buf_ops` never changes after the allocation.
 /// * `data` is initialised and pinned until the release callback of the device runs.
 #[repr(C)]
 pub(crate) struct Device<T: Driver> {
     dev: Opaque<bindings::drm_device>,
+    /// Here and not a constant, because its address tells the dma-bufs of this device from all
+    /// others.
+    dma_buf_ops: bindings::dma_buf_ops,
     data: T::Data,
 }
 
@@ -68,6 +75,19 @@ impl<T: Driver> Device<T> {
         // before the device is visible to us and never changed, and the fields of the minor that
         // are read here never change either.
         unsafe { &*(*self.as_raw()).accel }
+    }
+
+    /// The operations of the dma-bufs that this device exports, and nobody else.
+    pub(super) fn dma_buf_ops(&self) -> &bindings::dma_buf_ops {
+        &self.dma_buf_ops
+    }
+
+    /// The mount of tmpfs on which buffers get huge pages where they fit, if there is one.
+    pub(crate) fn huge_mount(&self) -> Option<Mount<'_>> {
+        // SAFETY: The field is written before the device is visible to us and never changed.
+        let mount = from_err_ptr(unsafe { (*self.as_raw()).huge_mnt }).ok()?;
+        // SAFETY: The device holds the mount until it is released.
+        NonNull::new(mount).map(|mount| unsafe { Mount::from_raw(mount) })
     }
 
     /// The device of the node itself, of class `accel`; good for log lines.
@@ -183,6 +203,9 @@ impl<T: Driver> UnregisteredDevice<T> {
         // SAFETY: The allocation succeeded, so `raw` points to a `Device<T>`.
         let drm = unsafe { (*raw.as_ptr()).dev.get() };
 
+        // SAFETY: The field is uninitialised memory of the right type that nobody else refers to.
+        unsafe { (&raw mut (*raw.as_ptr()).dma_buf_ops).write(Device::<T>::DMA_BUF_OPS) };
+
         // SAFETY: `data` is uninitialised memory of the right type that nobody else refers to
         // and that does not move until it is dropped in place.
         let result = unsafe { pin_init::raw_try_init(&raw mut (*raw.as_ptr()).data, data) };
@@ -191,6 +214,11 @@ impl<T: Driver> UnregisteredDevice<T> {
             unsafe { bindings::drm_dev_put(drm) };
             return Err(e);
         }
+
+        // Without that mount, buffers have small pages, as the kernel's own mount wants it.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        // SAFETY: The device is initialised and not registered. It keeps the mount.
+        let _ = unsafe { bindings::drm_gem_huge_mnt_create(drm, c"within_size".as_char_ptr()) };
 
         // SAFETY: Nobody else knows the device yet.
         unsafe { (*drm).driver = const { &super::driver::Tables::<T>::VTABLE } };

@@ -56,6 +56,10 @@ pub(crate) trait Driver: Sized + 'static {
     /// Data of an open file.
     type File: Send + Sync;
 
+    /// Data of a buffer that was made by this device. Dropped when the buffer is freed, in process
+    /// context, possibly with mutexes of the DRM core held.
+    type Object: Send + Sync;
+
     /// Name and version.
     const INFO: DriverInfo;
 
@@ -89,8 +93,6 @@ pub(super) struct Tables<T: Driver>(PhantomData<T>);
 
 impl<T: Driver> Tables<T> {
     /// The driver table of a device whose data is initialised.
-    ///
-    /// Callbacks for GEM objects and PRIME go here.
     pub(super) const VTABLE: bindings::drm_driver = bindings::drm_driver {
         release: Some(Device::<T>::release_callback),
         ..Self::UNINIT
@@ -102,6 +104,7 @@ impl<T: Driver> Tables<T> {
         open: Some(File::<T>::open_callback),
         postclose: Some(File::<T>::postclose_callback),
         show_fdinfo: Some(File::<T>::show_fdinfo_callback),
+        gem_prime_import: Some(Device::<T>::import_callback),
         major: T::INFO.major,
         minor: T::INFO.minor,
         patchlevel: T::INFO.patchlevel,
@@ -116,8 +119,8 @@ impl<T: Driver> Tables<T> {
         ..pin_init::zeroed()
     };
 
-    /// The file operations that `include/drm/drm_accel.h` lists, with an own release operation
-    /// and with fdinfo.
+    /// The file operations that `include/drm/drm_accel.h` lists, with an own release operation,
+    /// with fdinfo, and with places for huge pages.
     const FOPS: bindings::file_operations = bindings::file_operations {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(bindings::accel_open),
@@ -129,6 +132,9 @@ impl<T: Driver> Tables<T> {
         read: Some(bindings::drm_read),
         llseek: Some(bindings::noop_llseek),
         mmap: Some(bindings::drm_gem_mmap),
+        // Finds places where huge pages fit.
+        #[cfg(CONFIG_MMU)]
+        get_unmapped_area: Some(bindings::drm_gem_get_unmapped_area),
         show_fdinfo: Some(bindings::drm_show_fdinfo),
         fop_flags: bindings::FOP_UNSIGNED_OFFSET,
         ..pin_init::zeroed()

@@ -9,6 +9,7 @@
 //! [`include/drm/drm_print.h`](srctree/include/drm/drm_print.h)
 
 use super::{
+    gem,
     Device,
     Driver, //
 };
@@ -43,6 +44,17 @@ impl<T: Driver> File<T> {
         // the caller.
         // INVARIANT: The open callback has set `driver_priv`.
         unsafe { &*ptr.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::drm_file {
+        self.0.get()
+    }
+
+    /// The device that the file was opened on.
+    pub(super) fn device(&self) -> &Device<T> {
+        // SAFETY: A file holds its minor and so its device, and by the type invariants that is one
+        // of driver `T`.
+        unsafe { Device::from_raw((*(*self.as_raw()).minor).dev) }
     }
 
     /// Open callback: makes the driver's data of a new file.
@@ -165,6 +177,22 @@ impl Printer<'_> {
                 c"%pA".as_char_ptr(),
                 core::ptr::from_ref(&args).cast::<c_void>(),
             )
+        };
+    }
+
+    /// Prints how much memory the file has handles of, in the keys of the DRM core: total, shared,
+    /// active and resident, all in bytes.
+    ///
+    /// A buffer that was exported or that has several handles counts as shared, and so do all
+    /// imports. Resident is what has pages now. Active are the whole buffers that a device uses
+    /// now. Of imports nothing counts as resident or active: their pages are the exporter's.
+    pub(crate) fn memory_stats<T: Driver>(&self, file: &File<T>) {
+        let stats = gem::memory_stats(file);
+        let supported = bindings::drm_gem_object_status_DRM_GEM_OBJECT_RESIDENT
+            | bindings::drm_gem_object_status_DRM_GEM_OBJECT_ACTIVE;
+        // SAFETY: By the type invariants the printer is valid; the rest are local values.
+        unsafe {
+            bindings::drm_print_memory_stats(self.0, &stats, supported, c"memory".as_char_ptr())
         };
     }
 
