@@ -9,7 +9,8 @@ use super::{
     import::Import,
     table::{
         Mapped,
-        SgTable, //
+        SgTable,
+        Sharing, //
     },
     Direction, //
 };
@@ -63,7 +64,7 @@ impl MemoryMapping {
 
         // SAFETY: The pages stay allocated as long as they are pinned. The pins go into the same
         // structure as the mapping, which is dropped first, as it is here if something fails.
-        let mapped = unsafe { Mapped::new(table, bank, memory.size()) }?;
+        let mapped = unsafe { Mapped::new(table, bank, memory.size(), Sharing::Users) }?;
         let address = mapped.address();
         let pinned = Pinned {
             mapped,
@@ -268,7 +269,9 @@ impl BankMapping {
         }
     }
 
-    /// Takes a range back from the device. See [`Self::sync_for_device`].
+    /// Takes a range back that the device has written. See [`Self::sync_for_device`].
+    ///
+    /// Revoking a mapping does not do this, because users may have written to the buffer since.
     pub(crate) fn sync_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
         if let Body::Memory(mapping) = &self.body {
             mapping.sync_for_cpu(offset, len, direction);

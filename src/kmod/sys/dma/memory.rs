@@ -11,7 +11,8 @@
 use super::{
     table::{
         Mapped,
-        SgTable, //
+        SgTable,
+        Sharing, //
     },
     Direction, //
 };
@@ -107,7 +108,7 @@ impl DmaMemory {
 
         // SAFETY: The mapping is put into the same structure as the pages and is dropped first, as
         // it is here if something fails.
-        let mapping = unsafe { Mapped::new(table, bank, pages.size) }?;
+        let mapping = unsafe { Mapped::new(table, bank, pages.size, Sharing::Kernel) }?;
         Arc::pin_init(
             pin_init!(Self {
                 address: mapping.address(),

@@ -269,20 +269,45 @@ pub(super) unsafe fn contiguous(table: *const bindings::sg_table, size: usize) -
     (next.checked_sub(first)? >= u64::try_from(size).ok()?).then_some(first)
 }
 
+/// Who accesses the memory of a mapping besides the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sharing {
+    /// The kernel alone, until it unmaps the memory.
+    Kernel,
+    /// Users at any time, and other devices.
+    ///
+    /// Unmapping must then leave the CPU's caches alone: on a device that does not see them it
+    /// would throw away what a user has just written. Whoever knows that the device has written a
+    /// range takes that range back with [`Mapped::sync_for_cpu`].
+    Users,
+}
+
+impl Sharing {
+    /// Attributes for mapping and unmapping.
+    fn attrs(self) -> c_ulong {
+        match self {
+            Self::Kernel => 0,
+            // CAST: A small constant.
+            Self::Users => bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong,
+        }
+    }
+}
+
 /// A table as a context bank sees it: one range of device addresses.
 ///
 /// # Invariants
 ///
-/// `table` is mapped for the device of `bank`, unless that was removed. It is one contiguous range
-/// that begins at `address`.
+/// `table` is mapped for the device of `bank`, unless that was removed, with the attributes of
+/// `sharing`. It is one contiguous range that begins at `address`.
 pub(super) struct Mapped {
     table: SgTable,
     bank: Arc<Bank>,
     address: u64,
+    sharing: Sharing,
 }
 
 impl Mapped {
-    /// Maps `size` bytes for `bank`.
+    /// Maps `size` bytes for `bank`, and hands them to the device.
     ///
     /// # Errors
     ///
@@ -293,18 +318,32 @@ impl Mapped {
     /// # Safety
     ///
     /// The pages in `table` must stay allocated until the returned value is dropped.
-    pub(super) unsafe fn new(table: SgTable, bank: &Arc<Bank>, size: usize) -> Result<Self> {
+    pub(super) unsafe fn new(
+        table: SgTable,
+        bank: &Arc<Bank>,
+        size: usize,
+        sharing: Sharing,
+    ) -> Result<Self> {
+        let direction = bindings::dma_data_direction::DMA_BIDIRECTIONAL;
         bank.with_device(|dev| {
             // SAFETY: `dev` is the live device of the bank and the table describes pages that stay
             // allocated until it is unmapped, by the requirements of this function.
             to_result(unsafe {
-                bindings::dma_map_sgtable(
-                    dev,
-                    table.as_raw(),
-                    bindings::dma_data_direction::DMA_BIDIRECTIONAL,
-                    0,
-                )
-            })
+                bindings::dma_map_sgtable(dev, table.as_raw(), direction, sharing.attrs())
+            })?;
+            if sharing == Sharing::Users {
+                // What the mapping has left out: the zeroes must reach the memory.
+                //
+                // SAFETY: The table is mapped for this device and direction.
+                unsafe {
+                    bindings::qda_helper_dma_sync_sgtable_for_device(
+                        dev,
+                        table.as_raw(),
+                        direction,
+                    );
+                }
+            }
+            Ok(())
         })
         .unwrap_or(Err(ENODEV))?;
 
@@ -313,6 +352,7 @@ impl Mapped {
             table,
             bank: bank.clone(),
             address: 0,
+            sharing,
         };
         // SAFETY: The table is valid and mapped.
         this.address = unsafe { contiguous(this.table.as_raw(), size) }.ok_or(EINVAL)?;
@@ -413,7 +453,7 @@ impl Drop for Mapped {
                     dev,
                     self.table.as_raw(),
                     bindings::dma_data_direction::DMA_BIDIRECTIONAL,
-                    0,
+                    self.sharing.attrs(),
                 )
             }
         });
