@@ -17,3 +17,5 @@ pub(crate) mod rpmsg;
 pub(crate) mod shmem;
 pub(crate) mod task;
 pub(crate) mod uapi;
+pub(crate) mod vma;
+pub(crate) mod work;

@@ -11,6 +11,7 @@
 #include <linux/vmalloc.h>
 #include <drm/drm_accel.h>
 #include <drm/drm_print.h>
+#include <drm/drm_vma_manager.h>
 #include <drm/qda_accel.h>
 #include "helpers.h"
 
@@ -18,3 +19,5 @@
 static const gfp_t QDA_GFP_BUFFER = GFP_HIGHUSER;
 static const gfp_t QDA_GFP_PIN = GFP_HIGHUSER | __GFP_RETRY_MAYFAIL |
 				 __GFP_NOWARN;
+static const u64 QDA_DRM_FILE_OFFSET_START =
+	(u64)DRM_FILE_PAGE_OFFSET_START << PAGE_SHIFT;

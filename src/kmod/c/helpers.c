@@ -10,6 +10,7 @@
 #include <linux/dma-resv.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/hrtimer.h>
 #include <linux/io.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
@@ -21,7 +22,9 @@
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <drm/drm_gem.h>
 
@@ -198,6 +201,21 @@ void qda_helper_sg_set_page(struct scatterlist *sg, struct page *page,
 			    unsigned int len, unsigned int offset)
 {
 	sg_set_page(sg, page, len, offset);
+}
+
+void qda_helper_init_delayed_work(struct delayed_work *dwork, work_func_t func)
+{
+	INIT_DELAYED_WORK(dwork, func);
+}
+
+void qda_helper_destroy_hrtimer_on_stack(struct hrtimer *timer)
+{
+	destroy_hrtimer_on_stack(timer);
+}
+
+unsigned long qda_helper_untagged_addr(unsigned long addr)
+{
+	return untagged_addr(addr);
 }
 
 bool qda_helper_dma_resv_trylock(struct dma_resv *obj)

@@ -9,13 +9,16 @@
 #include <linux/dma-direction.h>
 #include <linux/mm_types.h>
 #include <linux/types.h>
+#include <linux/workqueue_types.h>
 
 struct completion;
+struct delayed_work;
 struct device;
 struct dma_resv;
 struct drm_gem_object;
 struct file;
 struct folio;
+struct hrtimer;
 struct page;
 struct rpmsg_endpoint;
 struct rw_semaphore;
@@ -45,6 +48,9 @@ bool qda_helper_dev_is_dma_coherent(struct device *dev);
 phys_addr_t qda_helper_page_to_phys(struct page *page);
 void qda_helper_sg_set_page(struct scatterlist *sg, struct page *page,
 			    unsigned int len, unsigned int offset);
+void qda_helper_init_delayed_work(struct delayed_work *dwork, work_func_t func);
+void qda_helper_destroy_hrtimer_on_stack(struct hrtimer *timer);
+unsigned long qda_helper_untagged_addr(unsigned long addr);
 bool qda_helper_dma_resv_trylock(struct dma_resv *obj);
 unsigned long qda_helper_file_count(struct file *file);
 
