@@ -3,11 +3,13 @@
 
 use crate::harness::Suite;
 
+mod buffer_isolation;
 mod buffers;
 mod call;
 mod death;
 mod devicetree;
 mod gem;
+mod heap;
 mod isolation;
 mod malformed;
 mod modules;
@@ -20,6 +22,7 @@ pub const ALL: &[&Suite] = &[
     &call::SUITE,
     &isolation::SUITE,
     &buffers::SUITE,
+    &buffer_isolation::SUITE,
     &session::SUITE,
     &malformed::SUITE,
     &death::SUITE,
@@ -27,6 +30,7 @@ pub const ALL: &[&Suite] = &[
     &truth::SUITE,
     &gem::SUITE,
     &prime::SUITE,
+    &heap::SUITE,
     &devicetree::SUITE,
     &devicetree::NO_SMMU,
 ];

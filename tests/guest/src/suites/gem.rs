@@ -171,6 +171,11 @@ impl Held {
         })
     }
 
+    /// How many dma-bufs there were.
+    pub fn dma_bufs(&self) -> usize {
+        self.dma_bufs
+    }
+
     /// Waits until the system holds no more than in this state. `slack` bytes of shared memory
     /// may be more: counters of pages are kept per CPU and are only roughly right.
     pub fn wait_for_return(&self, slack: u64) -> Outcome {
