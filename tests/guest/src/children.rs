@@ -29,15 +29,25 @@ use crate::buffer::{
     self,
     Area, //
 };
+use crate::calls::NewCall;
 use crate::dsp::{
     self,
     Call,
     File, //
 };
+use crate::dspmem::{
+    self,
+    Checksum,
+    DspMem, //
+};
 use crate::harness::Fail;
 use crate::mem::PAGE;
 use crate::passing;
 use crate::raw;
+use crate::shared::{
+    Maker,
+    Shared, //
+};
 
 /// A running child with its output.
 pub struct Helper {
@@ -330,6 +340,83 @@ fn user_debugfs() -> Result<(), Fail> {
     }
 }
 
+/// `share LABEL NUMBER SIZE SEED`: a process of its own on the DSP reads a dma-buf that the parent
+/// left open, says its checksum, and writes a stream into its second half.
+fn share(label: &str, number: &str, size: &str, seed: &str) -> Result<(), Fail> {
+    let fd: i32 = number.parse().map_err(|_| "bad number")?;
+    let size: u64 = size.parse().map_err(|_| "bad size")?;
+    let seed: u64 = seed.parse().map_err(|_| "bad seed")?;
+    let file = File::with_process(label)?;
+    let mem = DspMem::open(&file)?;
+    let mut sum = [0; dspmem::SUMMED];
+    let seed_bytes = seed.to_le_bytes();
+    let handle = buffer::good(buffer::import(file.raw(), fd), "import")?;
+    let call = NewCall::new(dspmem::TOUCH)
+        .input(&seed_bytes)
+        .read(handle, 0, size)
+        .output(&mut sum)
+        .write(handle, size / 2, size / 2);
+    match mem.new_call(&call) {
+        (0, 0) => {}
+        (value, result) => {
+            return Err(format!("touch: {}, {result:#x}", raw::show(value)).into());
+        }
+    }
+    let Checksum(sum, hash) = Checksum::nth(&sum, 0);
+    tell(&format!("{sum:x} {hash:x}"));
+    wait_for_parent();
+    Ok(())
+}
+
+/// `buffers LABEL`: calls with buffers without end, in old and new style, held ones among them.
+fn buffers(label: &str) -> Result<(), Fail> {
+    let file = File::with_process(label)?;
+    let echo = file.module("echo")?;
+    let mem = DspMem::open(&file)?;
+    tell("ready");
+    for round in 0u32.. {
+        let from = Shared::own(&file, 16 << 10)?;
+        let to = Shared::new(Maker::Udmabuf, &file, 16 << 10)?;
+        let data = from.fill(round);
+        let time = (round % 7).to_le_bytes();
+        let value = Call::new(3)
+            .input(&time)
+            .reads(from.at(5), 16_000, from.raw())
+            .writes(to.at(9), 16_000, to.raw())
+            .on(file.raw(), echo);
+        if value != 0 {
+            return Err(format!("delay gave {}", raw::show(value)).into());
+        }
+        to.holds(9, &data[5..16_005])?;
+        mem.args(2, |call| call.in_handle(0, 100, from.raw()))
+            .map_err(|value| format!("args gave {}", raw::show(value)))?;
+        let mut map = raw::Map {
+            request: raw::ATTR,
+            flags: 2,
+            fd: to.raw(),
+            ..raw::Map::default()
+        };
+        match raw::ioctl(file.raw(), raw::REMOTE_MAP, &raw mut map as u64) {
+            0 => {}
+            value => return Err(format!("map gave {}", raw::show(value)).into()),
+        }
+        if round % 4 != 0 {
+            let unmap = raw::Unmap {
+                request: raw::ATTR,
+                fd: to.raw(),
+                vaddr: map.vaddrout,
+                ..raw::Unmap::default()
+            };
+            match raw::ioctl(file.raw(), raw::REMOTE_MUNMAP, &raw const unmap as u64) {
+                0 => {}
+                value => return Err(format!("unmap gave {}", raw::show(value)).into()),
+            }
+        }
+        file.close(from.handle)?;
+    }
+    Ok(())
+}
+
 /// Runs the role that the command line names.
 pub fn run(arguments: &[String]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -344,6 +431,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         ["user-open", path] => user_open(path),
         ["user-attach", path] => user_attach(path),
         ["root-open-user-attach", path] => root_open_user_attach(path),
+        ["share", label, number, size, seed] => share(label, number, size, seed),
+        ["buffers", label] => buffers(label),
         ["user-debugfs"] => user_debugfs(),
         _ => Err(format!("unknown role {words:?}").into()),
     };

@@ -42,18 +42,18 @@ pub const SUITE: Suite = Suite {
 const SECRET: [u8; 8] = [0xc5, 0x3a, 0x99, 0x17, 0xe2, 0x6d, 0xb1, 0x4f];
 
 /// A buffer full of secrets.
-fn secrets(length: usize) -> Vec<u8> {
+pub(super) fn secrets(length: usize) -> Vec<u8> {
     SECRET.iter().copied().cycle().take(length).collect()
 }
 
 /// True if any part of a secret is in a buffer, at any alignment.
-fn leaks(data: &[u8]) -> bool {
+pub(super) fn leaks(data: &[u8]) -> bool {
     data.windows(4)
         .any(|four| (0..8).any(|turn| (0..4).all(|n| four[n] == SECRET[(turn + n) % 8])))
 }
 
 /// Lets the process of a file read memory; the value of the call and what was read.
-fn probe_read(file: &File, probe: u32, address: u64, length: usize) -> (i64, Vec<u8>) {
+pub(super) fn probe_read(file: &File, probe: u32, address: u64, length: usize) -> (i64, Vec<u8>) {
     let mut request = [0; 16];
     request[..8].copy_from_slice(&address.to_le_bytes());
     request[8..12].copy_from_slice(&(length as u32).to_le_bytes());
@@ -66,7 +66,7 @@ fn probe_read(file: &File, probe: u32, address: u64, length: usize) -> (i64, Vec
 }
 
 /// Lets the process of a file write memory; the value of the call.
-fn probe_write(file: &File, probe: u32, address: u64, data: &[u8]) -> i64 {
+pub(super) fn probe_write(file: &File, probe: u32, address: u64, data: &[u8]) -> i64 {
     let mut request = [0; 16];
     request[..8].copy_from_slice(&address.to_le_bytes());
     request[8..12].copy_from_slice(&(data.len() as u32).to_le_bytes());
@@ -77,7 +77,7 @@ fn probe_write(file: &File, probe: u32, address: u64, data: &[u8]) -> i64 {
 }
 
 /// The last request of the DSP, which must be for a bank.
-fn last() -> Result<sim::Request, Fail> {
+pub(super) fn last() -> Result<sim::Request, Fail> {
     let request = sim::last_request(CDSP)?;
     ensure!(
         request.sid() != 0,
@@ -129,7 +129,7 @@ fn nothing_at_zero() -> Outcome {
 }
 
 /// Opens sessions until two have different banks; both with the address of their messages.
-fn two_banks() -> Result<[(File, sim::Request); 2], Fail> {
+pub(super) fn two_banks() -> Result<[(File, sim::Request); 2], Fail> {
     let first = File::with_process(CDSP)?;
     first.still_works()?;
     let one = last()?;
