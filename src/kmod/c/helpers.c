@@ -68,13 +68,6 @@ void qda_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr,
 	dma_sync_single_for_cpu(dev, addr, size, dir);
 }
 
-void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
-					    struct sg_table *table,
-					    enum dma_data_direction dir)
-{
-	dma_sync_sgtable_for_device(dev, table, dir);
-}
-
 void qda_helper_dma_wmb(void)
 {
 	dma_wmb();

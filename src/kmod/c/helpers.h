@@ -36,9 +36,6 @@ void qda_helper_dma_sync_for_device(struct device *dev, dma_addr_t addr,
 				    size_t size, enum dma_data_direction dir);
 void qda_helper_dma_sync_for_cpu(struct device *dev, dma_addr_t addr,
 				 size_t size, enum dma_data_direction dir);
-void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
-					    struct sg_table *table,
-					    enum dma_data_direction dir);
 void qda_helper_dma_wmb(void);
 void qda_helper_dma_rmb(void);
 void qda_helper_current_comm(char *buf, size_t size);
