@@ -27,6 +27,7 @@
 #include <linux/workqueue.h>
 #include <asm/barrier.h>
 #include <drm/drm_gem.h>
+#include <drm/drm_vma_manager.h>
 
 #include "helpers.h"
 
@@ -151,6 +152,21 @@ void qda_helper_gem_object_put(struct drm_gem_object *obj)
 	drm_gem_object_put(obj);
 }
 
+bool qda_helper_gem_object_get_unless_zero(struct drm_gem_object *obj)
+{
+	return kref_get_unless_zero(&obj->refcount);
+}
+
+void qda_helper_vma_offset_lock(struct drm_vma_offset_manager *mgr)
+{
+	drm_vma_offset_lock_lookup(mgr);
+}
+
+void qda_helper_vma_offset_unlock(struct drm_vma_offset_manager *mgr)
+{
+	drm_vma_offset_unlock_lookup(mgr);
+}
+
 void *qda_helper_vmap(struct page **pages, unsigned int count)
 {
 	return vmap(pages, count, VM_MAP, PAGE_KERNEL);
@@ -159,13 +175,6 @@ void *qda_helper_vmap(struct page **pages, unsigned int count)
 unsigned int qda_helper_dma_get_max_seg_size(struct device *dev)
 {
 	return dma_get_max_seg_size(dev);
-}
-
-void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
-					    struct sg_table *table,
-					    enum dma_data_direction dir)
-{
-	dma_sync_sgtable_for_device(dev, table, dir);
 }
 
 void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,

@@ -16,6 +16,7 @@ struct delayed_work;
 struct device;
 struct dma_resv;
 struct drm_gem_object;
+struct drm_vma_offset_manager;
 struct file;
 struct folio;
 struct hrtimer;
@@ -63,11 +64,11 @@ size_t qda_helper_folio_size(const struct folio *folio);
 struct page *qda_helper_folio_page(struct folio *folio, unsigned long n);
 void qda_helper_gem_object_get(struct drm_gem_object *obj);
 void qda_helper_gem_object_put(struct drm_gem_object *obj);
+bool qda_helper_gem_object_get_unless_zero(struct drm_gem_object *obj);
+void qda_helper_vma_offset_lock(struct drm_vma_offset_manager *mgr);
+void qda_helper_vma_offset_unlock(struct drm_vma_offset_manager *mgr);
 void *qda_helper_vmap(struct page **pages, unsigned int count);
 unsigned int qda_helper_dma_get_max_seg_size(struct device *dev);
-void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
-					    struct sg_table *table,
-					    enum dma_data_direction dir);
 void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,
 					 struct sg_table *table,
 					 enum dma_data_direction dir);

@@ -82,6 +82,19 @@ impl<T: Driver> Device<T> {
         &self.dma_buf_ops
     }
 
+    /// Whether the device was unplugged. May become true at any moment.
+    pub(super) fn is_unplugged(&self) -> bool {
+        let mut guard = 0;
+        // SAFETY: The device is valid, and the guard is given back at once.
+        unsafe {
+            let entered = bindings::drm_dev_enter(self.as_raw(), &mut guard);
+            if entered {
+                bindings::drm_dev_exit(guard);
+            }
+            !entered
+        }
+    }
+
     /// The mount of tmpfs on which buffers get huge pages where they fit, if there is one.
     pub(crate) fn huge_mount(&self) -> Option<Mount<'_>> {
         // SAFETY: The field is written before the device is visible to us and never changed.

@@ -119,8 +119,8 @@ impl<T: Driver> Tables<T> {
         ..pin_init::zeroed()
     };
 
-    /// The file operations that `include/drm/drm_accel.h` lists, with an own release operation,
-    /// with fdinfo, and with places for huge pages.
+    /// The file operations that `include/drm/drm_accel.h` lists, with own operations for
+    /// release and mmap, with fdinfo, and with places for huge pages.
     const FOPS: bindings::file_operations = bindings::file_operations {
         owner: this_module::<T::OwnerModule>().as_ptr(),
         open: Some(bindings::accel_open),
@@ -131,7 +131,7 @@ impl<T: Driver> Tables<T> {
         poll: Some(bindings::drm_poll),
         read: Some(bindings::drm_read),
         llseek: Some(bindings::noop_llseek),
-        mmap: Some(bindings::drm_gem_mmap),
+        mmap: Some(File::<T>::mmap_callback),
         // Finds places where huge pages fit.
         #[cfg(CONFIG_MMU)]
         get_unmapped_area: Some(bindings::drm_gem_get_unmapped_area),

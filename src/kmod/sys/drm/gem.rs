@@ -22,6 +22,7 @@
 //!
 //! C header: [`include/drm/drm_gem.h`](srctree/include/drm/drm_gem.h)
 
+mod map;
 mod prime;
 
 use super::{
@@ -89,7 +90,6 @@ impl<T: Driver> Object<T> {
     /// static where it is borrowed.
     const FUNCS: bindings::drm_gem_object_funcs = bindings::drm_gem_object_funcs {
         free: Some(Self::free_callback),
-        mmap: Some(Self::mmap_callback),
         export: Some(Self::export_callback),
         ..pin_init::zeroed()
     };
@@ -320,46 +320,6 @@ impl<T: Driver> Object<T> {
 
         // SAFETY: By the type invariants the value is in a leaked box, and nobody refers to it.
         drop(unsafe { KBox::from_raw(this.cast_mut()) });
-    }
-
-    /// Mmap callback: somebody maps the object through the node.
-    ///
-    /// # Safety
-    ///
-    /// Must only be called by `drm_gem_mmap_obj()`, with an object of this driver, for which it
-    /// took a reference, and the area of an mmap operation, whose offset is that of the object.
-    unsafe extern "C" fn mmap_callback(
-        obj: *mut bindings::drm_gem_object,
-        vma: *mut bindings::vm_area_struct,
-    ) -> c_int {
-        // SAFETY: The caller holds the object.
-        let this = unsafe { Self::from_raw(obj) };
-        let Some(memory) = this.memory() else {
-            return EINVAL.to_errno();
-        };
-
-        // SAFETY: The area is being made, nobody else changes it. The offset node of the object
-        // never changes.
-        unsafe {
-            // CAST: A page number among those that fit into `vm_pgoff`.
-            let start = (*obj).vma_node.vm_node.start as c_ulong;
-            let Some(offset) = (*vma).vm_pgoff.checked_sub(start) else {
-                return EINVAL.to_errno();
-            };
-            (*vma).vm_pgoff = offset;
-        }
-
-        // SAFETY: This is part of an mmap operation. The caller has set the private data, but
-        // leaves it to us what becomes of it.
-        if let Err(e) = unsafe { memory.map_user(vma) } {
-            return e.to_errno();
-        }
-
-        // The area refers to the file of the memory, not to the object.
-        //
-        // SAFETY: The caller took a reference for the area, and holds another one.
-        unsafe { bindings::qda_helper_gem_object_put(obj) };
-        0
     }
 }
 
