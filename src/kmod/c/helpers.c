@@ -177,6 +177,13 @@ unsigned int qda_helper_dma_get_max_seg_size(struct device *dev)
 	return dma_get_max_seg_size(dev);
 }
 
+void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
+					    struct sg_table *table,
+					    enum dma_data_direction dir)
+{
+	dma_sync_sgtable_for_device(dev, table, dir);
+}
+
 void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,
 					 struct sg_table *table,
 					 enum dma_data_direction dir)

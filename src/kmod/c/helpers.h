@@ -69,6 +69,9 @@ void qda_helper_vma_offset_lock(struct drm_vma_offset_manager *mgr);
 void qda_helper_vma_offset_unlock(struct drm_vma_offset_manager *mgr);
 void *qda_helper_vmap(struct page **pages, unsigned int count);
 unsigned int qda_helper_dma_get_max_seg_size(struct device *dev);
+void qda_helper_dma_sync_sgtable_for_device(struct device *dev,
+					    struct sg_table *table,
+					    enum dma_data_direction dir);
 void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,
 					 struct sg_table *table,
 					 enum dma_data_direction dir);
