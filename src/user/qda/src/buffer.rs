@@ -266,8 +266,39 @@ impl Drop for AccessGuard<'_> {
 }
 
 #[cfg(test)]
+impl<'d> Buffer<'d> {
+    /// A buffer that the kernel knows nothing of.
+    pub(crate) fn fake(device: &'d Device, handle: u32, len: u64) -> Self {
+        device.handles().take(|| Ok(handle)).expect("a number");
+        Self {
+            device,
+            handle,
+            len,
+            dma_buf: OnceLock::new(),
+            imported: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_name_what_was_done_with_the_buffer() {
+        let device = Device::fake();
+        let failed = |error: Error, text: &str| {
+            assert_eq!(error.errno(), Some(libc::ENOTTY));
+            assert!(error.to_string().starts_with(text), "{error}");
+        };
+        failed(device.create_buffer(1).unwrap_err(), "making a buffer");
+        failed(device.import(&device).unwrap_err(), "importing a dma-buf");
+        let buffer = Buffer::fake(&device, 1, 4096);
+        failed(buffer.map().unwrap_err(), "mapping a buffer");
+        failed(buffer.export().unwrap_err(), "exporting a buffer");
+        let access = buffer.begin_access(Access::Read);
+        failed(access.unwrap_err(), "exporting a buffer");
+    }
 
     #[test]
     fn ranges_of_all_forms_are_understood() {

@@ -147,18 +147,19 @@ impl<'a> Call<'a> {
             [self.in_handles.len(), self.out_handles.len()],
         )?;
         let deadline = self.timeout.map_or(0, |timeout| deadline(now(), timeout));
+        let (session, handle, method) = (self.session, self.handle, self.method);
+        let mut elements = self.into_elements();
+        sys::call(session.as_fd(), handle, method, &mut elements, deadline)
+            .map_err(Error::os(operation))
+    }
+
+    /// The arguments in the order of the interface.
+    fn into_elements(self) -> Vec<Element<'a>> {
         let mut elements = self.inputs;
         elements.extend(self.outputs);
         elements.extend(self.in_handles);
         elements.extend(self.out_handles);
-        sys::call(
-            self.session.as_fd(),
-            self.handle,
-            self.method,
-            &mut elements,
-            deadline,
-        )
-        .map_err(Error::os(operation))
+        elements
     }
 
     fn operation(&self) -> Operation {
@@ -227,6 +228,72 @@ fn deadline(now: Duration, timeout: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_are_sorted_by_kind_and_keep_their_order() {
+        let session = Session::fake();
+        let buffer = Buffer::fake(session.device(), 7, 1 << 33);
+        let mut out = [0; 2];
+        let elements = session
+            .call(20, 2)
+            .output_handle(&buffer, 5..6, 4)
+            .output_buffer(&buffer, 1..3)
+            .input_buffer(&buffer, 4..)
+            .output(&mut out)
+            .input(b"x")
+            .input_handle(&buffer, .., 3)
+            .into_elements();
+        let [Element::Object {
+            direction: 0,
+            handle: 7,
+            offset: 4,
+            length: 0x1_ffff_fffc,
+            tag: None,
+        }, Element::In(b"x"), Element::Object {
+            direction: 1,
+            handle: 7,
+            offset: 1,
+            length: 2,
+            tag: None,
+        }, Element::Out([0, 0]), Element::Object {
+            direction: 0,
+            tag: Some(3),
+            ..
+        }, Element::Object {
+            direction: 1,
+            offset: 5,
+            length: 1,
+            tag: Some(4),
+            ..
+        }] = &elements[..]
+        else {
+            panic!("{elements:?}");
+        };
+    }
+
+    #[test]
+    fn mistakes_are_told_before_anything_is_sent() {
+        let (session, other) = (Session::fake(), Session::fake());
+        let buffer = Buffer::fake(session.device(), 1, 100);
+        let foreign = Buffer::fake(other.device(), 1, 100);
+        let mistake = |call: Call<'_>| {
+            let error = call.input(b"x").run().unwrap_err();
+            assert!(matches!(error, Error::Argument(_)), "{error:?}");
+            error.to_string()
+        };
+        let call = || session.call(20, 2);
+        assert!(mistake(call().input_buffer(&buffer, ..101)).contains("not in its buffer"));
+        assert!(mistake(call().output_buffer(&buffer, 101..)).contains("not in its buffer"));
+        assert!(mistake(call().input_handle(&foreign, .., 1)).contains("another open device"));
+        let mut many = call();
+        for _ in 0..256 {
+            many = many.input_buffer(&buffer, ..);
+        }
+        assert!(mistake(many).contains("at most 255"));
+        // Without a mistake it goes to the kernel, which knows no such device.
+        let error = call().input_buffer(&buffer, ..100).run().unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOTTY));
+    }
 
     #[test]
     fn a_deadline_is_never_no_deadline() {

@@ -231,6 +231,24 @@ fn may_be_ours(class: &Path, node: &Path) -> bool {
 }
 
 #[cfg(test)]
+impl Device {
+    /// An open file that is no device: every ioctl fails with ENOTTY.
+    pub(crate) fn fake() -> Self {
+        Self {
+            file: File::open("/proc/self/stat").expect("procfs"),
+            path: "/proc/self/stat".into(),
+            dsp: "cdsp".into(),
+            version: Version {
+                major: 1,
+                minor: 1,
+                patch: 0,
+            },
+            handles: gem::Handles::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     //! covers: T153
 

@@ -260,3 +260,59 @@ impl From<UnmapError<'_>> for Error {
         unmap.error
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_cannot_be_mapped_are_told_before_anything_is_sent() {
+        let session = Session::fake();
+        let buffer = Buffer::fake(session.device(), 1, 1 << 33);
+        let mistake = |range: std::ops::Range<u64>| {
+            let error = session.map(&buffer, range, MapMode::Tagged).unwrap_err();
+            assert!(matches!(error, Error::Argument(_)), "{error:?}");
+            error.to_string()
+        };
+        assert!(mistake(5..5).contains("empty"));
+        assert!(mistake(0..(1 << 33) + 1).contains("not in its buffer"));
+        assert!(mistake(1 << 32..1 << 33).contains("beyond 4 GiB"));
+        let error = session.map(&buffer, 0..4096, MapMode::Tagged).unwrap_err();
+        assert_eq!(error.errno(), Some(libc::ENOTTY));
+    }
+
+    #[test]
+    fn a_mapping_comes_back_when_the_dsp_keeps_it() {
+        let session = Session::fake();
+        let mapping = RemoteMapping {
+            session: &session,
+            kind: Kind::Legacy,
+            address: 0x1000,
+            size: 4096,
+        };
+        let failed = mapping.unmap().unwrap_err();
+        assert_eq!(
+            (failed.mapping.address(), failed.mapping.size()),
+            (0x1000, 4096)
+        );
+        assert!(failed
+            .to_string()
+            .starts_with("unmapping memory on the DSP"));
+        assert_eq!(Error::from(failed).errno(), Some(libc::ENOTTY));
+    }
+
+    #[test]
+    fn modes_have_the_numbers_of_the_protocol() {
+        let modes = [
+            MapMode::Static,
+            MapMode::Tagged,
+            MapMode::Delayed,
+            MapMode::NoCpu,
+        ];
+        assert_eq!(modes.map(MapMode::flags), [0, 2, 3, 16]);
+        assert_eq!(
+            [Heap::Process, Heap::LastLevelCache].map(Heap::flags),
+            [0x1000, 0x3000]
+        );
+    }
+}

@@ -328,6 +328,16 @@ fn split<'s>(scalars: u32, arguments: &'s mut [Argument<'_>]) -> Result<Buffers<
 }
 
 #[cfg(test)]
+impl Session {
+    /// A session of a file that is no device, see [`Device::fake`].
+    pub(crate) fn fake() -> Self {
+        Self {
+            device: Device::fake(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
