@@ -24,6 +24,7 @@
 //! | [`wire`] | the request that carries a message, the response that ends it |
 //! | [`methods`], [`handles`] | the calls that the kernel makes for itself |
 //! | [`errors`] | what the DSP's result means |
+//! | [`fdlist`] | which tags the DSP says it has dropped |
 //! | [`decode`] | the message buffer read back, for the simulator, tests and fuzzers |
 //!
 //! Nothing here panics on any input, and arithmetic on numbers from outside is checked.
@@ -49,6 +50,7 @@ pub mod decode;
 pub mod domain;
 pub mod encode;
 pub mod errors;
+pub mod fdlist;
 pub mod handles;
 pub mod layout;
 pub mod methods;

@@ -30,8 +30,43 @@ use super::super::wire::{
 };
 use super::Method;
 
-/// The only flag of [`Mmap`] that this driver sends: pages for the heap of the process.
-pub const ADD_PAGES: u32 = 0x1000;
+/// What the DSP does with the pages of [`Mmap`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HeapFlags {
+    /// Adds them to the heap of the process.
+    AddPages,
+    /// Adds them to the heap that the last level cache keeps.
+    AddPagesLlc,
+    /// Maps a static DMA buffer into the process. The pages are those of a buffer of the client.
+    StaticBuffer,
+}
+
+impl HeapFlags {
+    /// Takes flags from outside. `None` for all numbers that a process may not use or that have no
+    /// known meaning: 4 and 8 are for the heap of a static process.
+    pub const fn new(raw: u32) -> Option<Self> {
+        match raw {
+            0x1000 => Some(Self::AddPages),
+            0x3000 => Some(Self::AddPagesLlc),
+            6 => Some(Self::StaticBuffer),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    pub const fn raw(self) -> u32 {
+        match self {
+            Self::AddPages => 0x1000,
+            Self::AddPagesLlc => 0x3000,
+            Self::StaticBuffer => 6,
+        }
+    }
+
+    /// Whether the kernel may provide the pages.
+    pub const fn is_heap(self) -> bool {
+        matches!(self, Self::AddPages | Self::AddPagesLlc)
+    }
+}
 
 /// Size in bytes of an array of one page entry, as the requests state it.
 const PAGE_ARRAY: i32 = 16;
@@ -70,7 +105,7 @@ pub struct MmapRequest {
 
 const _: () = assert!(size_of::<MmapRequest>() == 24);
 
-/// Method 4: gives pages that the kernel allocated to the heap of a process.
+/// Method 4: gives pages to a process, mostly for its heap.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mmap {
     request: MmapRequest,
@@ -78,13 +113,13 @@ pub struct Mmap {
 }
 
 impl Mmap {
-    /// Builds the call.
-    pub fn new(client: ClientId, page: PageEntry) -> Self {
+    /// Builds the call. `hint` means nothing here; it is 0 for pages of the kernel.
+    pub fn new(client: ClientId, flags: HeapFlags, hint: u64, page: PageEntry) -> Self {
         Self {
             request: MmapRequest {
                 client: I32::new(client.get()),
-                flags: U32::new(ADD_PAGES),
-                hint: U64::new(0),
+                flags: U32::new(flags.raw()),
+                hint: U64::new(hint),
                 page_array: I32::new(PAGE_ARRAY),
                 padding: U32::new(0),
             },

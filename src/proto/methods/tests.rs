@@ -5,7 +5,7 @@
 
 use super::super::wire::PageEntry;
 use super::attrs::ProcessAttrs;
-use super::memory::{MapFlags, MapReply, MemMap, MemUnmap, Mmap, Munmap};
+use super::memory::{HeapFlags, MapFlags, MapReply, MemMap, MemUnmap, Mmap, Munmap};
 use super::name::{StaticName, TaskName};
 use super::process::{Create, CreateArgs, CreateAttr, CreateCall, CreateStatic, SHELL};
 use super::*;
@@ -56,7 +56,12 @@ fn numbers_and_lengths() {
     let name = StaticName::exact(b"audiopd").unwrap();
     check(&Attach::new(client()), 1, 0x0001_0000, &[4]);
     check(&Release::new(client()), 1, 0x0101_0000, &[4]);
-    check(&Mmap::new(client(), page), 1, 0x0402_0100, &[24, 16, 8]);
+    check(
+        &Mmap::new(client(), HeapFlags::AddPages, 0, page),
+        1,
+        0x0402_0100,
+        &[24, 16, 8],
+    );
     check(&Munmap::new(client(), reply, 1), 1, 0x0501_0000, &[24]);
     check(
         &CreateStatic::new(client(), name, None),
@@ -146,6 +151,18 @@ fn map_flags() {
         assert!(flags.is_none_or(|flags| flags.raw() == raw));
     }
     assert_eq!(MapFlags::new(u32::MAX), None);
+}
+
+// covers: T101, T18
+#[test]
+fn heap_flags_are_a_closed_list() {
+    let known = [0x1000, 0x3000, 6];
+    for raw in (0..0x1_0000).chain((0..32).map(|bit| 1 << bit)) {
+        let flags = HeapFlags::new(raw);
+        assert_eq!(flags.is_some(), known.contains(&raw), "{raw:#x}");
+        assert!(flags.is_none_or(|flags| flags.raw() == raw));
+        assert!(flags.is_none_or(|flags| flags.is_heap() == (raw != 6)));
+    }
 }
 
 // covers: T33

@@ -5,7 +5,9 @@
 
 use fastrpc_proto::layout::Arg;
 use fastrpc_proto::methods::attrs::ProcessAttrs;
-use fastrpc_proto::methods::memory::{MapFlags, MapReply, MemMap, MemUnmap, Mmap, Munmap};
+use fastrpc_proto::methods::memory::{
+    HeapFlags, MapFlags, MapReply, MemMap, MemUnmap, Mmap, Munmap,
+};
 use fastrpc_proto::methods::name::{StaticName, TaskName};
 use fastrpc_proto::methods::process::{CreateArgs, CreateCall, CreateStatic};
 use fastrpc_proto::methods::{Attach, Capabilities, Method, Release};
@@ -88,7 +90,10 @@ fn methods_are_their_vectors() {
         &CreateStatic::new(client(4), audio, None),
     );
     let page = PageEntry::new(0x3_0080_0000, 0x10_0000);
-    check_method("mmap-add-pages", &Mmap::new(client(9), page));
+    check_method(
+        "mmap-add-pages",
+        &Mmap::new(client(9), HeapFlags::AddPages, 0, page),
+    );
     check_method(
         "munmap",
         &Munmap::new(client(9), reply(0xe500_0000), 0x10_0000),
