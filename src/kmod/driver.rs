@@ -18,7 +18,8 @@ use crate::{
             MAX_SEATS, //
         },
         dsp::DspSpec,
-        Dsp, //
+        Dsp,
+        Limits, //
     },
     front::{
         accel,
@@ -196,8 +197,17 @@ fn describe(dev: &device::Device, info: Option<&Soc>) -> Result<DspSpec> {
         domain,
         addressing,
         trusts_everybody: node.property_read_bool(c"qcom,non-secure-domain"),
+        limits: Limits {
+            buffer: mib(crate::module_parameters::max_buffer_mib.value()),
+            file: mib(crate::module_parameters::max_file_mib.value()),
+        },
         banks,
     })
+}
+
+/// Bytes of so many MiB.
+fn mib(mib: u64) -> u64 {
+    mib.saturating_mul(1024 * 1024)
 }
 
 fn read_node(dev: &device::Device) -> Result<&FwNode> {

@@ -13,6 +13,11 @@
 //! | [`client`] | one open file: which session it has, if any |
 //! | [`session`] | one process on the DSP, from its creation to its release |
 //! | [`arena`] | the message memory of a session |
+//! | [`buffer`] | buffers of user space, and what keeps them while the DSP uses them |
+//! | [`mapping`] | the buffers that are mapped in the bank of a session |
+//! | [`kept`] | buffers that the DSP was given as handles |
+//! | [`remote`] | what a session has mapped into its process |
+//! | [`account`] | how much buffer memory a client may have |
 //! | [`call`] | one remote call of a client |
 //! | [`policy`] | who may do what |
 //! | [`error`] | why something was not done |
@@ -23,38 +28,63 @@
 //!
 //! 1. the state of a client (`client`)
 //! 2. the registry of a DSP (`dsp`)
-//! 3. the parked calls of a session (`session`)
-//! 4. the chunks of an arena (`arena`)
-//! 5. the seats of the banks (`bank`)
+//! 3. the parked calls of a session (`session`); its kept handles (`kept`) or its records of
+//!    remote maps (`remote`)
+//! 4. the chunks of an arena (`arena`), or the making of a mapping (`mapping`)
+//! 5. the table of mappings (`mapping`), or the seats of the banks (`bank`)
 //! 6. the mapping of memory, then the device of a bank (`sys::dma`, `sys::cb`)
 //! 7. the call slots of a channel (`channel`), with interrupts off; the receive callback takes
 //!    this one only
 
 #![forbid(unsafe_code)]
 
+pub(crate) mod account;
 pub(crate) mod arena;
 pub(crate) mod bank;
+pub(crate) mod buffer;
 pub(crate) mod call;
 pub(crate) mod channel;
 pub(crate) mod client;
 pub(crate) mod dsp;
 pub(crate) mod error;
+pub(crate) mod kept;
+pub(crate) mod mapping;
 pub(crate) mod policy;
+pub(crate) mod remote;
 pub(crate) mod session;
 
 pub(crate) use self::{
+    account::{
+        Charge,
+        Limits, //
+    },
+    buffer::{
+        Buffer,
+        Start, //
+    },
     call::Argument,
+    channel::Deadline,
     client::{
         Client,
         SessionSpec,
         Shell, //
     },
     dsp::Dsp,
-    error::CallError, //
+    error::CallError,
+    remote::{
+        MapRequest,
+        UnmapRequest, //
+    }, //
 };
 
-// What front ends need of the protocol: the words that describe a call.
-pub(crate) use crate::proto::scalars::{
-    ArgClass,
-    Scalars, //
+// What front ends need of the protocol: the words that describe a call or a mapping.
+pub(crate) use crate::proto::{
+    methods::memory::{
+        HeapFlags,
+        MapFlags, //
+    },
+    scalars::{
+        ArgClass,
+        Scalars, //
+    }, //
 };

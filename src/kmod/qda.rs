@@ -62,4 +62,14 @@ module! {
     description: "Qualcomm DSP accelerator driver (FastRPC)",
     license: "GPL",
     imports_ns: ["DMA_BUF"],
+    params: {
+        max_buffer_mib: u64 {
+            default: 16384,
+            description: "Most MiB of one buffer",
+        },
+        max_file_mib: u64 {
+            default: 65536,
+            description: "Most MiB of all buffers that one open file made",
+        },
+    },
 }

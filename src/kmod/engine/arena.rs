@@ -260,6 +260,12 @@ impl CallMemory {
         Ok(self.memory.write(at, bytes)?)
     }
 
+    /// Reads bytes that the DSP may have written.
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) -> CallResult {
+        let at = self.at(offset, bytes.len())?;
+        Ok(self.memory.read(at, bytes)?)
+    }
+
     /// Copies from user space.
     pub(crate) fn copy_from_user(&self, offset: usize, from: UserPtr, len: usize) -> CallResult {
         let at = self.at(offset, len)?;

@@ -3,11 +3,14 @@
 //! One remote call of a client.
 //!
 //! ```text
-//! plan -> arena memory -> marshal and copy in -> slot and send -> wait -> copy out -> memory back
+//! buffers mapped -> plan -> arena memory -> marshal and copy in -> slot and send -> wait
+//!     -> copy out -> memory back
 //! ```
 //!
-//! Nothing is read back from the message but the bytes of outputs, at offsets that are computed
-//! anew from the request. No lock is held during the copies.
+//! An argument names a buffer until [`Session::call`] has found it in the bank; from then on all
+//! passes over the arguments work from the same result. Nothing is read back from the message but
+//! the bytes of outputs, at offsets that are computed anew from the request, and the list of what
+//! the DSP has dropped. No lock is held during the copies.
 
 use crate::{
     engine::{
@@ -15,7 +18,14 @@ use crate::{
             CallMemory,
             Writer, //
         },
+        buffer::{
+            Buffer,
+            Hold,
+            Holds,
+            Start, //
+        },
         channel::{
+            Deadline,
             Header,
             Origin,
             Waited, //
@@ -24,7 +34,11 @@ use crate::{
             CallError,
             CallResult, //
         },
-        session::Session, //
+        kept::NewEntry,
+        session::{
+            InFlight,
+            Session, //
+        }, //
     },
     proto::{
         encode::{
@@ -38,10 +52,18 @@ use crate::{
             Planned, //
         },
         scalars::Scalars,
-        wire::Sender, //
+        wire::{
+            PageEntry,
+            Sender, //
+        },
+        PAGE, //
     },
-    sys::task, //
+    sys::{
+        dma::Direction,
+        task, //
+    }, //
 };
+use core::mem;
 use kernel::uaccess::UserPtr;
 
 /// Most bytes of inline data in one call.
@@ -52,7 +74,6 @@ pub(crate) const MAX_INLINE: u64 = 64 * 1024 * 1024;
 const MAX_MESSAGE: usize = 64 * 1024 * 1024 + 128 * 1024;
 
 /// One argument of a client's call.
-#[derive(Clone, Copy)]
 pub(crate) enum Argument {
     /// No data.
     Empty,
@@ -63,15 +84,86 @@ pub(crate) enum Argument {
         /// Number of bytes, not 0.
         len: usize,
     },
+    /// Data in a buffer, which the DSP accesses itself.
+    Buffer {
+        /// The buffer.
+        buffer: Buffer,
+        /// Where in it the data begins.
+        start: Start,
+        /// Number of bytes, not 0.
+        len: u64,
+    },
+    /// A buffer that code on the DSP gets a handle of.
+    Handle {
+        /// The caller's number for it.
+        tag: i32,
+        /// The buffer, if there is one behind the number.
+        buffer: Option<Buffer>,
+        /// First byte.
+        offset: u32,
+        /// Number of bytes; may be 0.
+        len: u32,
+    },
+    /// What became of one of the two above.
+    Found(Found),
+}
+
+/// A buffer or handle argument whose buffer is mapped.
+pub(crate) struct Found {
+    arg: Arg,
+    /// What part of which buffer of the call it is, if there is one.
+    part: Option<Part>,
+    /// What must be kept once the DSP knows of it.
+    keep: Option<NewEntry>,
+}
+
+/// Part of a buffer.
+struct Part {
+    /// Number of the buffer in the [`Holds`] of the call.
+    hold: usize,
+    span: BufferSpan,
+}
+
+/// A range of a buffer in the bank of a session.
+#[derive(Clone, Copy)]
+pub(crate) struct BufferSpan {
+    /// First byte in the buffer.
+    pub(crate) offset: usize,
+    /// Number of bytes.
+    pub(crate) len: usize,
+    /// DSP address of the first byte.
+    address: u64,
+}
+
+impl BufferSpan {
+    /// The range as a buffer argument. `user` is where the caller sees it: the DSP is told that
+    /// address, or its own.
+    pub(crate) fn arg(&self, user: Option<u64>) -> Arg {
+        let pv = user
+            .filter(|user| user % PAGE == self.address % PAGE)
+            .unwrap_or(self.address);
+        // CAST: `usize` has 64 bits where a DSP is.
+        Arg::mapped(pv, self.address, self.len as u64)
+    }
 }
 
 impl Argument {
-    /// As the protocol sees it. Both passes over the arguments work from this.
-    fn as_arg(&self) -> Arg {
-        match *self {
-            Self::Empty => Arg::Empty,
+    /// As the protocol sees it. All passes over the arguments work from this.
+    fn as_arg(&self) -> CallResult<Arg> {
+        match self {
+            Self::Empty => Ok(Arg::Empty),
             // CAST: `usize` has 64 bits where a DSP is.
-            Self::Inline { len, .. } => Arg::inline(len as u64),
+            Self::Inline { len, .. } => Ok(Arg::inline(*len as u64)),
+            Self::Found(found) => Ok(found.arg),
+            // Not found yet.
+            Self::Buffer { .. } | Self::Handle { .. } => Err(CallError::Invalid),
+        }
+    }
+
+    fn part(&self) -> Option<&Part> {
+        match self {
+            Self::Found(found) => found.part.as_ref(),
+            _ => None,
         }
     }
 }
@@ -83,14 +175,16 @@ pub(crate) struct CallRequest<'a> {
     /// Method and number of arguments.
     pub(crate) scalars: Scalars,
     /// The arguments: in buffers, out buffers, in handles, out handles.
-    pub(crate) arguments: &'a [Argument],
+    pub(crate) arguments: &'a mut [Argument],
+    /// Until when the caller waits, if not for ever.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 impl CallRequest<'_> {
     fn plan(&self) -> CallResult<Planned> {
         let mut plan = Plan::new(self.scalars, MAX_MESSAGE);
-        for argument in self.arguments {
-            let _ = plan.place(&argument.as_arg())?;
+        for argument in self.arguments.iter() {
+            let _ = plan.place(&argument.as_arg()?)?;
         }
         let planned = plan.finish()?;
         if planned.inline_bytes() > MAX_INLINE {
@@ -103,8 +197,8 @@ impl CallRequest<'_> {
     fn marshal(&self, planned: Planned, base: u64, memory: &CallMemory) -> CallResult<Message> {
         let mut writer = Writer(memory);
         let mut encoder = Encoder::start(&mut writer, planned, base)?;
-        for argument in self.arguments {
-            let (next, placed) = encoder.arg(&argument.as_arg())?;
+        for argument in self.arguments.iter() {
+            let (next, placed) = encoder.arg(&argument.as_arg()?)?;
             encoder = next;
             if let (Some(area), Argument::Inline { user, .. }) = (placed.input(), argument) {
                 memory.copy_from_user(area.offset, *user, area.len)?;
@@ -116,29 +210,143 @@ impl CallRequest<'_> {
     /// Copies the outputs to the caller.
     fn copy_out(&self, memory: &CallMemory) -> CallResult {
         let mut plan = Plan::new(self.scalars, MAX_MESSAGE);
-        for argument in self.arguments {
-            let placed = plan.place(&argument.as_arg())?;
+        for argument in self.arguments.iter() {
+            let placed = plan.place(&argument.as_arg()?)?;
             if let (Some(area), Argument::Inline { user, .. }) = (placed.output(), argument) {
                 memory.copy_to_user(area.offset, *user, area.len)?;
             }
         }
         Ok(())
     }
+
+    /// Calls `sync` for each part of a buffer that the call uses.
+    fn for_each_part(&self, holds: &Holds, sync: impl Fn(&Hold, BufferSpan, Direction)) {
+        for (argument, class) in self.arguments.iter().zip(self.scalars.classes()) {
+            let Some(part) = argument.part() else {
+                continue;
+            };
+            let direction = match class.is_out() {
+                true => Direction::FromDevice,
+                false => Direction::ToDevice,
+            };
+            if let Some(hold) = holds.get(part.hold) {
+                sync(hold, part.span, direction);
+            }
+        }
+    }
 }
 
 impl Session {
+    /// A range of a buffer in the bank of this session.
+    pub(crate) fn buffer_span(&self, hold: &Hold, offset: u64, len: u64) -> CallResult<BufferSpan> {
+        let mapping = hold.mapping();
+        let (Ok(offset), Ok(len)) = (usize::try_from(offset), usize::try_from(len)) else {
+            return Err(CallError::Invalid);
+        };
+        match offset.checked_add(len) {
+            Some(end) if end <= mapping.size() => {}
+            _ => return Err(CallError::Invalid),
+        }
+        let iova = mapping
+            .address()
+            // CAST: `usize` has 64 bits where a DSP is.
+            .checked_add(offset as u64)
+            .ok_or(CallError::Invalid)?;
+        Ok(BufferSpan {
+            offset,
+            len,
+            address: self.dsp_address(iova, len)?,
+        })
+    }
+
+    /// Finds the buffers of a call in the bank, and maps those that are new.
+    fn find_buffers(&self, arguments: &mut [Argument], holds: &mut Holds) -> CallResult {
+        for argument in arguments {
+            let found = match argument {
+                Argument::Empty | Argument::Inline { .. } | Argument::Found(_) => continue,
+                Argument::Buffer { buffer, start, len } => {
+                    let (offset, user) = start.find(buffer, *len)?;
+                    let hold = self.mappings().hold(buffer)?;
+                    let span = self.buffer_span(&hold, offset, *len)?;
+                    Found {
+                        arg: span.arg(user),
+                        part: Some(Part {
+                            hold: holds.push(hold)?,
+                            span,
+                        }),
+                        keep: None,
+                    }
+                }
+                Argument::Handle {
+                    tag,
+                    buffer: None,
+                    offset,
+                    len,
+                } => Found {
+                    arg: Arg::Handle {
+                        fd: *tag,
+                        offset: *offset,
+                        len: *len,
+                        page: None,
+                    },
+                    part: None,
+                    keep: None,
+                },
+                Argument::Handle {
+                    tag,
+                    buffer: Some(buffer),
+                    offset,
+                    len,
+                } => {
+                    buffer.check_range(u64::from(*offset), u64::from(*len))?;
+                    let hold = self.mappings().hold(buffer)?;
+                    let size = hold.mapping().size();
+                    // CAST: `usize` has 64 bits where a DSP is.
+                    let whole = self.buffer_span(&hold, 0, size as u64)?;
+                    let span = self.buffer_span(&hold, u64::from(*offset), u64::from(*len))?;
+                    // The DSP may use it beyond this call.
+                    let keep = NewEntry::new(*tag, buffer.key(), self.mappings().hold(buffer)?)?;
+                    Found {
+                        arg: Arg::Handle {
+                            fd: *tag,
+                            offset: *offset,
+                            len: *len,
+                            page: Some(PageEntry::new(whole.address, size as u64)),
+                        },
+                        part: Some(Part {
+                            hold: holds.push(hold)?,
+                            span,
+                        }),
+                        keep: Some(keep),
+                    }
+                }
+            };
+            drop(mem::replace(argument, Argument::Found(found)));
+        }
+        Ok(())
+    }
+
     /// Makes a remote call and waits for its result.
     ///
     /// Outputs are copied whatever the result is. A signal ends the wait with
-    /// [`CallError::Interrupted`]; the DSP goes on with the call, and its memory stays taken until
-    /// it has answered.
-    pub(crate) fn call(&self, request: &CallRequest<'_>) -> CallResult<DspResult> {
-        let planned = request.plan()?;
+    /// [`CallError::Interrupted`], the deadline with [`CallError::TimedOut`]; the DSP goes on with
+    /// the call, and its memory and buffers stay until it has answered.
+    pub(crate) fn call(&self, request: CallRequest<'_>) -> CallResult<DspResult> {
         let entry = self.enter()?;
+        let mut holds = Holds::new();
+        self.find_buffers(request.arguments, &mut holds)?;
+        let planned = request.plan()?;
         let memory = self.arena().take(planned.size())?;
         let base = self.dsp_address(memory.address()?, planned.size())?;
         let message = request.marshal(planned, base, &memory)?;
+        self.count_copied(planned.inline_bytes());
         memory.sync_for_device();
+        if !self.is_coherent() {
+            request.for_each_part(&holds, |hold, span, direction| {
+                hold.mapping()
+                    .sync_for_device(span.offset, span.len, direction);
+            });
+        }
 
         let header = Header {
             sender: Sender::Client(self.client()),
@@ -149,17 +357,34 @@ impl Session {
         let pending = self
             .dsp()
             .channel()
-            .submit(Origin::Client, header, message, memory)
+            .submit(Origin::Client, header, message, InFlight { memory, holds })
             // Nothing was sent: the memory goes back to the arena.
-            .map_err(|(e, _memory)| e)?;
+            .map_err(|(e, _in_flight)| e)?;
+        for argument in request.arguments.iter_mut() {
+            if let Argument::Found(Found { keep, .. }) = argument {
+                if let Some(new) = keep.take() {
+                    self.kept().keep(new);
+                }
+            }
+        }
 
-        match pending.wait_interruptible() {
-            Waited::Answered(result, memory) => {
+        match pending.wait_interruptible(request.deadline) {
+            Waited::Answered(result, in_flight) => {
+                let InFlight { memory, holds } = in_flight;
                 memory.sync_for_cpu();
+                if !self.is_coherent() {
+                    request.for_each_part(&holds, |hold, span, direction| {
+                        if let Direction::FromDevice = direction {
+                            hold.mapping()
+                                .sync_for_cpu(span.offset, span.len, direction);
+                        }
+                    });
+                }
+                self.take_dropped(request.scalars, &memory)?;
                 request.copy_out(&memory)?;
                 Ok(result)
             }
-            Waited::Gone(_memory) => Err(CallError::Gone),
+            Waited::Gone(_in_flight) => Err(CallError::Gone),
             Waited::GaveUp(why, abandoned) => {
                 entry.park(abandoned);
                 Err(why)

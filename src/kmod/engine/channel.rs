@@ -63,6 +63,11 @@ use kernel::{
         Arc,
         SpinLockIrq, //
     },
+    time::{
+        hrtimer::HrTimerExpires,
+        Instant,
+        Monotonic, //
+    }, //
 };
 
 /// Slots that only calls of the kernel may use, so that a client that parks calls in all the
@@ -267,6 +272,28 @@ pub(crate) struct Pending<'a, M> {
     memory: M,
 }
 
+/// A point in time, after which a client does not wait for an answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Deadline {
+    /// On the clock CLOCK_MONOTONIC, in nanoseconds.
+    nanoseconds: u64,
+}
+
+impl Deadline {
+    /// Makes a deadline of nanoseconds on the clock CLOCK_MONOTONIC.
+    pub(crate) fn new(nanoseconds: u64) -> Self {
+        Self { nanoseconds }
+    }
+
+    /// The time that is left, 0 if it has passed.
+    fn left(self) -> Duration {
+        let now = Instant::<Monotonic>::now().as_nanos();
+        // The clock does not show negative times.
+        let now = u64::try_from(now).unwrap_or(0);
+        Duration::from_nanos(self.nanoseconds.saturating_sub(now))
+    }
+}
+
 /// How a wait for an answer ended.
 pub(crate) enum Waited<M> {
     /// The DSP answered.
@@ -278,10 +305,14 @@ pub(crate) enum Waited<M> {
 }
 
 impl<M> Pending<'_, M> {
-    /// Waits for the answer until a signal arrives.
-    pub(crate) fn wait_interruptible(self) -> Waited<M> {
+    /// Waits for the answer until a signal arrives or the deadline has passed.
+    pub(crate) fn wait_interruptible(self, deadline: Option<Deadline>) -> Waited<M> {
         loop {
-            let wait = self.channel.wakeups.wait_interruptible(self.word.slot());
+            let (slot, wakeups) = (self.word.slot(), &self.channel.wakeups);
+            let wait = match deadline {
+                None => wakeups.wait_interruptible(slot),
+                Some(deadline) => wakeups.wait_interruptible_timeout(slot, deadline.left()),
+            };
             let mut calls = self.channel.calls.lock();
             let reply = calls.table.take(self.word);
             let closing = calls.closing;
@@ -294,8 +325,10 @@ impl<M> Pending<'_, M> {
             if closing {
                 return self.give_up(CallError::Gone);
             }
-            if wait == Wait::Interrupted {
-                return self.give_up(CallError::Interrupted);
+            match wait {
+                Wait::Interrupted => return self.give_up(CallError::Interrupted),
+                Wait::TimedOut => return self.give_up(CallError::TimedOut),
+                Wait::Completed => {}
             }
             // A wake-up that was meant for an earlier call in this slot.
         }

@@ -13,10 +13,19 @@
 
 use crate::{
     engine::{
+        account::{
+            Account,
+            Charge, //
+        },
+        buffer::{
+            Buffer,
+            Start, //
+        },
         call::{
             Argument,
             CallRequest, //
         },
+        channel::Deadline,
         dsp::Dsp,
         error::{
             CallError,
@@ -25,6 +34,10 @@ use crate::{
         policy::{
             self,
             Trust, //
+        },
+        remote::{
+            MapRequest,
+            UnmapRequest, //
         },
         session::{
             Session,
@@ -50,10 +63,9 @@ use kernel::{
 };
 
 /// Most bytes of a shell.
-pub(crate) const MAX_SHELL: usize = 4 * 1024 * 1024;
+pub(crate) const MAX_SHELL: u64 = 4 * 1024 * 1024;
 
 /// The program that becomes the process on the DSP.
-#[derive(Clone, Copy)]
 pub(crate) enum Shell {
     /// The DSP takes the one that it has.
     None,
@@ -64,10 +76,18 @@ pub(crate) enum Shell {
         /// Number of bytes, not 0.
         len: usize,
     },
+    /// In a buffer.
+    Buffer {
+        /// The buffer.
+        buffer: Buffer,
+        /// Where it begins.
+        start: Start,
+        /// Number of bytes, not 0.
+        len: u64,
+    },
 }
 
 /// What a process is created with.
-#[derive(Clone, Copy)]
 pub(crate) struct SessionSpec {
     /// The program.
     pub(crate) shell: Shell,
@@ -94,6 +114,8 @@ pub(crate) struct Facts {
     pub(crate) sid: u32,
     /// Client id on the DSP.
     pub(crate) client: i32,
+    /// Payload that was copied for calls, in bytes.
+    pub(crate) copied: u64,
 }
 
 /// A client that may call a handle.
@@ -104,11 +126,17 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Makes a remote call, see [`Session::call`].
-    pub(crate) fn call(&self, scalars: Scalars, arguments: &[Argument]) -> CallResult<DspResult> {
-        self.session.call(&CallRequest {
+    pub(crate) fn call(
+        &self,
+        scalars: Scalars,
+        arguments: &mut [Argument],
+        deadline: Option<Deadline>,
+    ) -> CallResult<DspResult> {
+        self.session.call(CallRequest {
             handle: self.handle,
             scalars,
             arguments,
+            deadline,
         })
     }
 }
@@ -118,21 +146,23 @@ impl Caller {
 pub(crate) struct Client {
     dsp: Arc<Dsp>,
     trust: Trust,
+    account: Arc<Account>,
     #[pin]
     state: Mutex<State>,
 }
 
 impl Client {
     /// Opens a client. Nothing happens on the DSP.
-    pub(crate) fn new(dsp: Arc<Dsp>, trust: Trust) -> impl PinInit<Self> {
+    pub(crate) fn new(dsp: Arc<Dsp>, trust: Trust) -> impl PinInit<Self, Error> {
         let trust = if dsp.trusts_everybody() {
             Trust::Trusted
         } else {
             trust
         };
-        pin_init!(Self {
+        try_pin_init!(Self {
             dsp,
             trust,
+            account: Account::new(dsp.limits())?,
             state <- new_mutex!(State::Vacant, "qda_client"),
         })
     }
@@ -146,16 +176,14 @@ impl Client {
     /// Creates a process.
     pub(crate) fn create(&self, spec: &SessionSpec) -> CallResult<DspResult> {
         let attrs = ProcessAttrs::new(spec.attrs).map_err(|_| CallError::Invalid)?;
-        match spec.shell {
-            Shell::None if spec.signature_len != 0 => return Err(CallError::Invalid),
-            Shell::None => {}
-            Shell::User { len, .. } => {
-                let signature_len =
-                    usize::try_from(spec.signature_len).map_err(|_| CallError::Invalid)?;
-                if len > MAX_SHELL || signature_len > len {
-                    return Err(CallError::Invalid);
-                }
-            }
+        let len = match spec.shell {
+            Shell::None => 0,
+            // CAST: `usize` has 64 bits where a DSP is.
+            Shell::User { len, .. } => len as u64,
+            Shell::Buffer { len, .. } => len,
+        };
+        if len > MAX_SHELL || u64::from(spec.signature_len) > len {
+            return Err(CallError::Invalid);
         }
         self.start(Pd::User, |unborn| unborn.create(spec, attrs))
     }
@@ -212,12 +240,33 @@ impl Client {
         })
     }
 
+    /// Charges a new buffer of `bytes` bytes to this client.
+    pub(crate) fn charge(&self, bytes: u64) -> CallResult<Charge> {
+        self.account.charge(bytes)
+    }
+
+    /// Checks that there is a process.
+    pub(crate) fn check_process(&self) -> CallResult {
+        self.session().map(|_| ())
+    }
+
+    /// Maps memory into the process, see [`Session::remote_map`].
+    pub(crate) fn remote_map(&self, request: MapRequest) -> CallResult<(DspResult, u64)> {
+        self.session()?.remote_map(request)
+    }
+
+    /// Undoes a mapping, see [`Session::remote_unmap`].
+    pub(crate) fn remote_unmap(&self, request: UnmapRequest) -> CallResult<DspResult> {
+        self.session()?.remote_unmap(request)
+    }
+
     /// What is known of the session, if there is one.
     pub(crate) fn facts(&self) -> Option<Facts> {
         match &*self.state.lock() {
             State::Live(session) => Some(Facts {
                 sid: session.sid(),
                 client: session.client().get(),
+                copied: session.copied(),
             }),
             _ => None,
         }

@@ -20,6 +20,7 @@
 
 use crate::{
     engine::{
+        account::Limits,
         bank::{
             BankSpec,
             Banks, //
@@ -56,8 +57,23 @@ pub(crate) struct DspSpec {
     pub(crate) addressing: Addressing,
     /// Whether the device tree says that everybody is trusted (`qcom,non-secure-domain`).
     pub(crate) trusts_everybody: bool,
+    /// How much memory the buffers of a client may have.
+    pub(crate) limits: Limits,
     /// Its context banks, at least one.
     pub(crate) banks: KVec<BankSpec>,
+}
+
+/// What sessions hold.
+#[derive(Default)]
+pub(crate) struct Holdings {
+    /// Buffers in banks.
+    pub(crate) mappings: usize,
+    /// Mappings that stay in a process.
+    pub(crate) remote_maps: usize,
+    /// Buffers behind handles that the DSP has.
+    pub(crate) held: usize,
+    /// Bytes that the kernel provides for heaps of processes.
+    pub(crate) heap_bytes: u64,
 }
 
 struct Registry {
@@ -74,6 +90,7 @@ pub(crate) struct Dsp {
     domain: Domain,
     addressing: Addressing,
     trusts_everybody: bool,
+    limits: Limits,
     #[pin]
     channel: Channel,
     #[pin]
@@ -91,6 +108,7 @@ impl Dsp {
                 domain: spec.domain,
                 addressing: spec.addressing,
                 trusts_everybody: spec.trusts_everybody,
+                limits: spec.limits,
                 channel <- Channel::new(link),
                 registry <- new_mutex!(
                     Registry {
@@ -122,6 +140,11 @@ impl Dsp {
         self.trusts_everybody
     }
 
+    /// How much memory the buffers of a client may have.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// Its outstanding calls.
     pub(crate) fn channel(&self) -> &Channel {
         &self.channel
@@ -135,6 +158,23 @@ impl Dsp {
     /// Number of sessions, those in quarantine included.
     pub(crate) fn sessions(&self) -> usize {
         self.registry.lock().sessions.len()
+    }
+
+    /// What all sessions together hold, those in quarantine included.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let registry = self.registry.lock();
+        registry
+            .sessions
+            .iter()
+            .fold(Holdings::default(), |sum, session| {
+                let maps = session.remote_maps();
+                Holdings {
+                    mappings: sum.mappings.saturating_add(session.mappings().len()),
+                    remote_maps: sum.remote_maps.saturating_add(maps.len()),
+                    held: sum.held.saturating_add(session.kept().len()),
+                    heap_bytes: sum.heap_bytes.saturating_add(maps.provided()),
+                }
+            })
     }
 
     /// Number of sessions whose release the DSP did not confirm.

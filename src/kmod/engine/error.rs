@@ -33,20 +33,22 @@ pub(crate) enum CallError {
     NotTrusted,
     /// A value of the caller is out of its range.
     Invalid,
-    /// The call carries more inline data than one call may.
+    /// More than is allowed at once: inline data in one call, or bytes in one buffer.
     TooBig,
+    /// The client's buffers are as large in all as they may be.
+    Limit,
     /// The caller's memory is not accessible.
     Fault,
     /// There is no memory or no DSP address space.
     NoMemory,
-    /// The DSP did not answer a call of the kernel in time.
+    /// The DSP did not answer in time.
     TimedOut,
     /// A signal ended the wait. The call goes on without its caller.
     Interrupted,
-    /// What was asked for is not supported yet.
-    Unsupported,
     /// The transport refused to send.
     Transport(Error),
+    /// The driver that made a foreign buffer did not let it be mapped.
+    Exporter(Error),
 }
 
 /// Result of an operation of the engine.

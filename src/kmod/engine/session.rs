@@ -33,6 +33,10 @@ use crate::{
             Writer, //
         },
         bank::Seat,
+        buffer::{
+            Hold,
+            Holds, //
+        },
         channel::{
             Abandoned,
             Header,
@@ -44,16 +48,25 @@ use crate::{
             CallError,
             CallResult, //
         },
+        kept::Kept,
+        mapping::Mappings,
+        remote::RemoteMaps, //
     },
     proto::{
         context::Pd,
         encode::Encoder,
         errors::DspResult,
-        layout::Plan,
+        fdlist,
+        layout::{
+            Metadata,
+            Plan,
+            FD_LIST_SIZE, //
+        },
         methods::{
             Method,
             Release, //
         },
+        scalars::Scalars,
         wire::{
             ClientId,
             Sender, //
@@ -75,30 +88,56 @@ use core::{
 use kernel::{
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
 };
+use zerocopy::{
+    FromZeros,
+    IntoBytes, //
+};
 
 /// How long the DSP may take to answer a call of the kernel.
-const KERNEL_CALL: Duration = Duration::from_secs(10);
+pub(crate) const KERNEL_CALL: Duration = Duration::from_secs(10);
 /// How long it may take to release its processes when the channel goes.
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// Most bytes of a message of the kernel, a page.
-const MESSAGE: usize = 4096;
+pub(crate) const MESSAGE: usize = 4096;
 
 /// Event: the DSP has answered whether there is a process, or is not waited for any more.
 const ARRIVED: usize = 0;
 /// Event: the DSP has answered to the release, or is not waited for any more.
 const DEPARTED: usize = 1;
 
+/// What the DSP may touch until a call is settled.
+pub(crate) struct InFlight {
+    /// The message.
+    pub(crate) memory: CallMemory,
+    /// The buffers.
+    pub(crate) holds: Holds,
+}
+
+impl InFlight {
+    /// A call without buffers.
+    pub(crate) fn new(memory: CallMemory) -> Self {
+        Self {
+            memory,
+            holds: Holds::new(),
+        }
+    }
+}
+
 /// Calls that their waiters gave up, and room for those that may be.
 struct Ledger {
     /// Calls under way. Each may be parked at any time, and parking must not fail.
     in_flight: usize,
     /// Calls that the DSP has not answered. Capacity: `in_flight` more than there are.
-    parked: KVec<Abandoned<CallMemory>>,
+    parked: KVec<Abandoned<InFlight>>,
 }
 
 /// Whether the process must be released, and the memory to do it with.
@@ -117,7 +156,15 @@ enum Farewell {
 #[derive(Default)]
 struct ProcessMemory {
     init: Option<Arc<DmaMemory>>,
-    shell: Option<Arc<DmaMemory>>,
+    shell: Option<ShellMemory>,
+}
+
+/// The program that the process was created from.
+enum ShellMemory {
+    /// A copy.
+    Copied(Arc<DmaMemory>),
+    /// A buffer of the client.
+    Shared(#[expect(dead_code, reason = "owned, so that it stays")] Hold),
 }
 
 /// One process on the DSP and everything that the kernel holds for it.
@@ -134,6 +181,15 @@ pub(crate) struct Session {
     events: CompletionTable,
     #[pin]
     memory: Mutex<ProcessMemory>,
+    #[pin]
+    kept: Kept,
+    #[pin]
+    remote_maps: RemoteMaps,
+    // Behind everything that holds a buffer.
+    #[pin]
+    mappings: Mappings,
+    /// Payload that was copied for calls, in bytes.
+    copied: Atomic<u64>,
     arena: Arc<Arena>,
     seat: Seat,
     dsp: Arc<Dsp>,
@@ -165,6 +221,38 @@ impl Session {
         &self.arena
     }
 
+    /// The buffers in the bank.
+    pub(crate) fn mappings(&self) -> &Mappings {
+        &self.mappings
+    }
+
+    /// What is mapped into the process.
+    pub(crate) fn remote_maps(&self) -> &RemoteMaps {
+        &self.remote_maps
+    }
+
+    /// The buffers behind handles that the DSP has.
+    pub(crate) fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Whether caches need no care.
+    pub(crate) fn is_coherent(&self) -> bool {
+        self.seat.bank().is_coherent()
+    }
+
+    /// Counts payload that is copied for a call.
+    pub(crate) fn count_copied(&self, bytes: u64) {
+        if bytes != 0 {
+            self.copied.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// Payload that was copied for calls, in bytes.
+    pub(crate) fn copied(&self) -> u64 {
+        self.copied.load(Relaxed)
+    }
+
     /// Gives `size` bytes at device address `iova` the prefix of the bank.
     pub(crate) fn dsp_address(&self, iova: u64, size: usize) -> CallResult<u64> {
         u64::try_from(size)
@@ -187,13 +275,14 @@ impl Session {
     }
 
     /// Makes a call of the kernel for this session and waits for the answer.
-    fn kernel_call<M: Method>(
+    pub(crate) fn kernel_call<M: Method>(
         &self,
         method: &M,
-        memory: CallMemory,
+        in_flight: InFlight,
         origin: Origin,
         timeout: Duration,
-    ) -> CallResult<Waited<CallMemory>> {
+    ) -> CallResult<Waited<InFlight>> {
+        let memory = &in_flight.memory;
         let mut plan = Plan::new(M::SCALARS, MESSAGE);
         for index in 0..M::SCALARS.total() {
             let arg = method.arg(index).ok_or(CallError::Invalid)?;
@@ -202,7 +291,7 @@ impl Session {
         let planned = plan.finish()?;
         let base = self.dsp_address(memory.address()?, planned.size())?;
 
-        let mut writer = Writer(&memory);
+        let mut writer = Writer(memory);
         let mut encoder = Encoder::start(&mut writer, planned, base)?;
         for index in 0..M::SCALARS.total() {
             let arg = method.arg(index).ok_or(CallError::Invalid)?;
@@ -224,9 +313,44 @@ impl Session {
         let pending = self
             .dsp
             .channel()
-            .submit(origin, header, message, memory)
-            .map_err(|(e, _memory)| e)?;
-        Ok(pending.wait_timeout(timeout))
+            .submit(origin, header, message, in_flight)
+            .map_err(|(e, _in_flight)| e)?;
+        let waited = pending.wait_timeout(timeout);
+        if let Waited::Answered(_, in_flight) = &waited {
+            in_flight.memory.sync_for_cpu();
+            self.take_dropped(M::SCALARS, &in_flight.memory)?;
+        }
+        Ok(waited)
+    }
+
+    /// Reads the reply of a call of the kernel, as long as it must be, from where it must be.
+    pub(crate) fn read_reply<M: Method>(
+        &self,
+        method: &M,
+        in_flight: &InFlight,
+    ) -> CallResult<M::Reply> {
+        let mut reply = M::Reply::new_zeroed();
+        let mut plan = Plan::new(M::SCALARS, MESSAGE);
+        for index in 0..M::SCALARS.total() {
+            let arg = method.arg(index).ok_or(CallError::Invalid)?;
+            if let Some(area) = plan.place(&arg)?.output() {
+                in_flight.memory.read(area.offset, reply.as_mut_bytes())?;
+            }
+        }
+        Ok(reply)
+    }
+
+    /// Looks at what the DSP says it has dropped, once the message of a call is ours again.
+    pub(crate) fn take_dropped(&self, scalars: Scalars, memory: &CallMemory) -> CallResult {
+        if self.kept.is_empty() {
+            return Ok(());
+        }
+        let mut list = [0; FD_LIST_SIZE];
+        memory.read(Metadata::new(scalars).fd_list(), &mut list)?;
+        for tag in fdlist::dropped_tags(&list) {
+            self.kept.dropped(tag);
+        }
+        Ok(())
     }
 
     /// Sends the release, if there is a process, and says whether the DSP can no longer touch its
@@ -245,7 +369,7 @@ impl Session {
             Farewell::Unborn(_) => return Released::Confirmed,
             Farewell::Arriving(_) => return Released::Unknown,
             Farewell::Sent => return Released::Before,
-            Farewell::Due(memory) => memory,
+            Farewell::Due(memory) => InFlight::new(memory),
         };
         match self.kernel_call(&Release::new(self.client), memory, Origin::Release, timeout) {
             Ok(Waited::Answered(result, _)) if confirms_release(result) => Released::Confirmed,
@@ -261,7 +385,7 @@ impl Session {
     }
 
     /// Keeps a call of the kernel that was not answered.
-    fn park_for_good(&self, abandoned: Abandoned<CallMemory>) {
+    fn park_for_good(&self, abandoned: Abandoned<InFlight>) {
         // Calls of the kernel are few; each had its room reserved at birth.
         let mut ledger = self.ledger.lock();
         if let Err(e) = ledger.parked.push_within_capacity(abandoned) {
@@ -326,9 +450,13 @@ impl Session {
     pub(crate) fn revoke(&self) {
         self.arena.revoke();
         let memory = mem::take(&mut *self.memory.lock());
-        for memory in [memory.init, memory.shell].into_iter().flatten() {
-            memory.revoke();
+        if let Some(init) = memory.init {
+            init.revoke();
         }
+        if let Some(ShellMemory::Copied(shell)) = memory.shell {
+            shell.revoke();
+        }
+        self.mappings.revoke();
     }
 }
 
@@ -361,7 +489,7 @@ pub(crate) struct Entry<'a> {
 
 impl Entry<'_> {
     /// Keeps a call that its waiter gave up until the DSP has answered it.
-    pub(crate) fn park(self, abandoned: Abandoned<CallMemory>) {
+    pub(crate) fn park(self, abandoned: Abandoned<InFlight>) {
         // There is room: this call was counted when it began.
         self.session.park_for_good(abandoned);
     }

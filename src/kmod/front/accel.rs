@@ -3,30 +3,43 @@
 //! The DRM accel front end, `/dev/accel/accelN`.
 //!
 //! Owns the node of a DSP and the files on it, and turns the ioctls of `uapi/drm/qda_accel.h` into
-//! calls of the engine. An ioctl of the calling dialect returns the DSP's 32-bit result unchanged
-//! as its value. Takes no locks; handlers run in the context of the calling process.
+//! calls of the engine. The ioctls of the first dialect (`REMOTE_...`) return the DSP's 32-bit
+//! result unchanged as their value. Takes no locks; handlers run in the context of the calling
+//! process.
+//!
+//! | file | ioctls |
+//! |---|---|
+//! | this one | QUERY, INIT_ATTACH, REMOTE_SESSION_CREATE |
+//! | [`buffer`] | GEM_CREATE, GEM_MMAP_OFFSET |
+//! | [`call`] | REMOTE_INVOKE, CALL |
+//! | [`remote`] | REMOTE_MAP, REMOTE_MUNMAP |
 
+mod buffer;
+mod call;
+mod remote;
 mod uapi;
 
 use self::uapi::{
+    Call,
+    GemCreate,
+    GemMmapOffset,
     Invoke,
-    InvokeArg,
+    MemMap,
+    MemUnmap,
     Query,
     SessionCreate,
     DSP_NAME_LEN, //
 };
 use crate::{
     engine::{
-        call::MAX_INLINE,
         policy::Trust,
-        ArgClass,
-        Argument,
         CallError,
+        Charge,
         Client,
         Dsp,
-        Scalars,
         SessionSpec,
-        Shell, //
+        Shell,
+        Start, //
     },
     sys::{
         drm::{
@@ -40,15 +53,8 @@ use kernel::{
     device,
     prelude::*,
     sync::Arc,
-    uaccess::{
-        UserPtr,
-        UserSlice, //
-    }, //
+    uaccess::UserPtr, //
 };
-use zerocopy::FromZeros;
-
-/// Most arguments that a call keeps on the stack. With more it allocates.
-const FEW: usize = 8;
 
 /// The driver of the accel nodes.
 pub(crate) struct Accel;
@@ -73,11 +79,11 @@ impl drm::Driver for Accel {
     type OwnerModule = crate::LocalModule;
     type Data = Arc<Dsp>;
     type File = Client;
-    type Object = ();
+    type Object = Charge;
 
     const INFO: drm::DriverInfo = drm::DriverInfo {
         major: 1,
-        minor: 0,
+        minor: 1,
         patchlevel: 0,
         name: c"qda",
         desc: c"Qualcomm DSP accelerator",
@@ -106,16 +112,23 @@ impl drm::Driver for Accel {
         if let Some(facts) = file.facts() {
             p.key("qda-bank", facts.sid);
             p.key("qda-session", facts.client);
+            p.key("qda-bytes-copied", facts.copied);
         }
+        p.memory_stats(file);
     }
 }
 
 declare_ioctls! {
     const IOCTLS: Accel = [
         (0x00, DRM_IOCTL_QDA_QUERY, IOR(Query), 0, query),
+        (0x01, DRM_IOCTL_QDA_GEM_CREATE, IOWR(GemCreate), 0, buffer::create),
+        (0x02, DRM_IOCTL_QDA_GEM_MMAP_OFFSET, IOWR(GemMmapOffset), 0, buffer::mmap_offset),
         (0x03, DRM_IOCTL_QDA_INIT_ATTACH, IO(()), 0, attach),
         (0x04, DRM_IOCTL_QDA_REMOTE_SESSION_CREATE, IOWR(SessionCreate), 0, create),
-        (0x07, DRM_IOCTL_QDA_REMOTE_INVOKE, IOWR(Invoke), 0, invoke),
+        (0x05, DRM_IOCTL_QDA_REMOTE_MAP, IOWR(MemMap), 0, remote::map),
+        (0x06, DRM_IOCTL_QDA_REMOTE_MUNMAP, IOWR(MemUnmap), 0, remote::unmap),
+        (0x07, DRM_IOCTL_QDA_REMOTE_INVOKE, IOWR(Invoke), 0, call::invoke),
+        (0x08, DRM_IOCTL_QDA_CALL, IOWR(Call), 0, call::call),
     ];
 }
 
@@ -138,7 +151,7 @@ fn attach(_dev: &drm::Device<Accel>, _arg: &mut (), file: &drm::File<Accel>) -> 
 
 /// Creates a process for the file.
 fn create(
-    _dev: &drm::Device<Accel>,
+    dev: &drm::Device<Accel>,
     arg: &mut SessionCreate,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
@@ -148,7 +161,11 @@ fn create(
             user: user_ptr(arg.file)?,
             len: usize::try_from(arg.filelen)?,
         },
-        (_, 1..) => return Err(CallError::Unsupported.into()),
+        (_, 1..) => Shell::Buffer {
+            buffer: buffer::of_fd(dev, arg.filefd)?,
+            start: Start::Address(arg.file),
+            len: u64::from(arg.filelen),
+        },
         (_, ..-1) => return Err(CallError::Invalid.into()),
     };
     let spec = SessionSpec {
@@ -157,60 +174,6 @@ fn create(
         signature_len: arg.siglen,
     };
     Ok(file.create(&spec)?.raw())
-}
-
-/// Makes a remote call.
-fn invoke(_dev: &drm::Device<Accel>, arg: &mut Invoke, file: &drm::File<Accel>) -> Result<i32> {
-    let caller = file.caller(arg.handle)?;
-    let scalars = Scalars::new(arg.sc);
-    let count = scalars.total();
-
-    let mut few = [Argument::Empty; FEW];
-    let mut many = KVVec::new();
-    let arguments = match few.get_mut(..count) {
-        Some(few) => few,
-        None => {
-            many.resize(count, Argument::Empty, GFP_KERNEL)?;
-            many.as_mut_slice()
-        }
-    };
-    fetch(scalars, arg.args, arguments)?;
-
-    Ok(caller.call(scalars, arguments)?.raw())
-}
-
-/// Reads the arguments of a call from user space, each once, and classifies them.
-fn fetch(scalars: Scalars, from: u64, arguments: &mut [Argument]) -> Result {
-    if arguments.is_empty() {
-        return Ok(());
-    }
-    let bytes = arguments
-        .len()
-        .checked_mul(size_of::<InvokeArg>())
-        .ok_or(EINVAL)?;
-    let mut reader = UserSlice::new(user_ptr(from)?, bytes).reader();
-    for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
-        let mut raw = InvokeArg::new_zeroed();
-        reader.read_slice(raw.as_mut_bytes())?;
-        *argument = classify(class, &raw)?;
-    }
-    Ok(())
-}
-
-fn classify(class: ArgClass, raw: &InvokeArg) -> core::result::Result<Argument, CallError> {
-    if class.is_handle() {
-        return Err(CallError::Unsupported);
-    }
-    match raw.fd {
-        0 | -1 if raw.length == 0 => Ok(Argument::Empty),
-        0 | -1 if raw.length > MAX_INLINE => Err(CallError::TooBig),
-        0 | -1 => Ok(Argument::Inline {
-            user: user_ptr(raw.ptr).map_err(|_| CallError::Fault)?,
-            len: usize::try_from(raw.length).map_err(|_| CallError::TooBig)?,
-        }),
-        1.. => Err(CallError::Unsupported),
-        _ => Err(CallError::Invalid),
-    }
 }
 
 /// An address of the caller. Nothing is decided by its value.

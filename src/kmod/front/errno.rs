@@ -12,13 +12,15 @@
 //! | a handle of the kernel | `EPERM` | - |
 //! | the opener is not trusted | `EACCES` | open the node with `CAP_SYS_ADMIN` |
 //! | a value out of its range | `EINVAL` | - |
-//! | too much inline data | `E2BIG` | use several calls |
+//! | too much inline data | `E2BIG` | use several calls, or buffers |
+//! | a buffer above the limit | `E2BIG` | - |
+//! | buffers of the file at their limit | `ENOSPC` | free some |
 //! | memory not accessible | `EFAULT` | - |
 //! | no memory, no DSP addresses | `ENOMEM` | - |
-//! | the DSP does not answer | `ETIMEDOUT` | wait for its restart |
+//! | the DSP did not answer in time | `ETIMEDOUT` | - |
 //! | a signal | `EINTR` | the call goes on without its caller |
-//! | not supported yet | `EOPNOTSUPP` | - |
 //! | the transport failed | its own | - |
+//! | the maker of a dma-buf refused | its own | - |
 
 use crate::engine::CallError;
 use kernel::prelude::*;
@@ -35,12 +37,12 @@ impl From<CallError> for Error {
             CallError::NotTrusted => EACCES,
             CallError::Invalid => EINVAL,
             CallError::TooBig => E2BIG,
+            CallError::Limit => ENOSPC,
             CallError::Fault => EFAULT,
             CallError::NoMemory => ENOMEM,
             CallError::TimedOut => ETIMEDOUT,
             CallError::Interrupted => EINTR,
-            CallError::Unsupported => EOPNOTSUPP,
-            CallError::Transport(error) => error,
+            CallError::Transport(error) | CallError::Exporter(error) => error,
         }
     }
 }

@@ -10,6 +10,10 @@
 //! | `quarantined` | of these, processes whose release the DSP did not confirm |
 //! | `seats` | places on context banks that are taken |
 //! | `calls` | call slots in use |
+//! | `mappings` | buffers that are mapped in banks |
+//! | `remote_maps` | of these and of kernel pages, mappings that stay in a process (REMOTE_MAP) |
+//! | `held` | buffers that are kept because the DSP has a handle of them |
+//! | `heap_bytes` | bytes that the kernel provides for the heaps of processes |
 //! | `dropped` | packets that completed no call, since the channel was bound |
 
 use crate::engine::Dsp;
@@ -50,6 +54,11 @@ impl debugfs::Writer for Snapshot {
         writeln!(f, "quarantined {}", dsp.quarantined())?;
         writeln!(f, "seats {}", dsp.banks().taken())?;
         writeln!(f, "calls {}", dsp.channel().in_use())?;
+        let holdings = dsp.holdings();
+        writeln!(f, "mappings {}", holdings.mappings)?;
+        writeln!(f, "remote_maps {}", holdings.remote_maps)?;
+        writeln!(f, "held {}", holdings.held)?;
+        writeln!(f, "heap_bytes {}", holdings.heap_bytes)?;
         writeln!(f, "dropped {}", dsp.channel().dropped())
     }
 }

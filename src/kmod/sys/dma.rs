@@ -31,7 +31,6 @@ mod mapping;
 mod memory;
 mod table;
 
-#[expect(unused_imports, reason = "the engine has no buffers yet")]
 pub(crate) use self::mapping::BankMapping;
 pub(crate) use self::memory::DmaMemory;
 pub(in crate::sys) use self::table::SgTable;

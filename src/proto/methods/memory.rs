@@ -85,6 +85,13 @@ pub struct MapReply {
 
 const _: () = assert!(size_of::<MapReply>() == 8);
 
+impl MapReply {
+    /// No address: before the DSP has answered.
+    pub const NONE: Self = Self {
+        address: U64::new(0),
+    };
+}
+
 /// The first input of [`Mmap`], 24 bytes.
 #[derive(
     Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,

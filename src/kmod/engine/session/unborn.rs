@@ -7,18 +7,17 @@
 
 use super::{
     Farewell,
+    InFlight,
     Ledger,
     ProcessMemory,
     Session,
+    ShellMemory,
     KERNEL_CALL,
     MESSAGE, //
 };
 use crate::{
     engine::{
-        arena::{
-            Arena,
-            CallMemory, //
-        },
+        arena::Arena,
         channel::{
             Origin,
             Waited, //
@@ -32,6 +31,9 @@ use crate::{
             CallError,
             CallResult, //
         },
+        kept::Kept,
+        mapping::Mappings,
+        remote::RemoteMaps, //
     },
     proto::{
         context::Pd,
@@ -50,14 +52,20 @@ use crate::{
     },
     sys::{
         completion::CompletionTable,
-        dma::DmaMemory,
+        dma::{
+            Direction,
+            DmaMemory, //
+        },
         task, //
     },
 };
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    }, //
 };
 
 /// Least memory that a process starts with, in bytes.
@@ -82,13 +90,17 @@ impl Unborn {
 
         let session = dsp.enroll(|client| {
             Ok(Arc::pin_init(
-                pin_init!(Session {
+                try_pin_init!(Session {
                     client,
                     pd,
                     ledger <- new_mutex!(Ledger { in_flight: 2, parked }, "qda_ledger"),
                     farewell <- new_mutex!(Farewell::Unborn(farewell), "qda_farewell"),
                     events,
                     memory <- new_mutex!(ProcessMemory::default(), "qda_process_memory"),
+                    kept <- Kept::new(),
+                    remote_maps <- RemoteMaps::new(),
+                    mappings <- Mappings::new(seat.bank()),
+                    copied: Atomic::new(0),
                     arena,
                     seat,
                     dsp: dsp.clone(),
@@ -104,7 +116,7 @@ impl Unborn {
     /// Attaches to the process that the protection domain names.
     pub(crate) fn attach(self) -> CallResult<(DspResult, Option<Arc<Session>>)> {
         let session = self.session()?;
-        let memory = session.arena.take(MESSAGE)?;
+        let memory = InFlight::new(session.arena.take(MESSAGE)?);
         session.expect_arrival();
         let waited = session.kernel_call(
             &Attach::new(session.client),
@@ -124,25 +136,8 @@ impl Unborn {
         let session = self.session()?;
         let bank = session.seat.bank();
 
-        let (shell, shell_len) = match spec.shell {
-            Shell::None => (None, 0),
-            Shell::User { user, len } => {
-                let shell = DmaMemory::new(bank, len)?;
-                shell.copy_from_user(0, user, len)?;
-                shell.sync_for_device(0, len);
-                (Some(shell), len)
-            }
-        };
-        let init = DmaMemory::new(bank, init_memory_size(shell_len)?)?;
-
-        let shell_arg = match &shell {
-            None => Arg::Empty,
-            Some(shell) => {
-                let address = session.dsp_address(shell.address(), shell.size())?;
-                // CAST: `usize` has 64 bits where a DSP is.
-                Arg::mapped(address, address, shell_len as u64)
-            }
-        };
+        let (shell, shell_arg) = session.take_shell(&spec.shell)?;
+        let init = DmaMemory::new(bank, init_memory_size(shell_arg.len())?)?;
         let init_page = PageEntry::new(
             session.dsp_address(init.address(), init.size())?,
             // CAST: As above.
@@ -164,7 +159,7 @@ impl Unborn {
         )
         .ok_or(CallError::Invalid)?
         .call();
-        let memory = session.arena.take(MESSAGE)?;
+        let memory = InFlight::new(session.arena.take(MESSAGE)?);
         session.expect_arrival();
         let waited = match &call {
             CreateCall::Plain(method) => {
@@ -182,7 +177,7 @@ impl Unborn {
     }
 
     /// Turns the answer to attach or create into a session.
-    fn bear(mut self, waited: Waited<CallMemory>) -> CallResult<(DspResult, Option<Arc<Session>>)> {
+    fn bear(mut self, waited: Waited<InFlight>) -> CallResult<(DspResult, Option<Arc<Session>>)> {
         match waited {
             Waited::Answered(result, memory) if result.is_success() => {
                 drop(memory);
@@ -206,6 +201,32 @@ impl Unborn {
     }
 }
 
+impl Session {
+    /// Makes the program visible to the DSP.
+    fn take_shell(&self, shell: &Shell) -> CallResult<(Option<ShellMemory>, Arg)> {
+        match shell {
+            Shell::None => Ok((None, Arg::Empty)),
+            Shell::User { user, len } => {
+                let memory = DmaMemory::new(self.seat.bank(), *len)?;
+                memory.copy_from_user(0, *user, *len)?;
+                memory.sync_for_device(0, *len);
+                let address = self.dsp_address(memory.address(), memory.size())?;
+                // CAST: `usize` has 64 bits where a DSP is.
+                let arg = Arg::mapped(address, address, *len as u64);
+                Ok((Some(ShellMemory::Copied(memory)), arg))
+            }
+            Shell::Buffer { buffer, start, len } => {
+                let (offset, user) = start.find(buffer, *len)?;
+                let hold = self.mappings.hold(buffer)?;
+                let span = self.buffer_span(&hold, offset, *len)?;
+                hold.mapping()
+                    .sync_for_device(span.offset, span.len, Direction::ToDevice);
+                Ok((Some(ShellMemory::Shared(hold)), span.arg(user)))
+            }
+        }
+    }
+}
+
 impl Drop for Unborn {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
@@ -216,9 +237,10 @@ impl Drop for Unborn {
 }
 
 /// Bytes of memory that a process with such a shell starts with.
-fn init_memory_size(shell_len: usize) -> CallResult<usize> {
-    shell_len
-        .checked_mul(4)
+fn init_memory_size(shell_len: u64) -> CallResult<usize> {
+    usize::try_from(shell_len)
+        .ok()
+        .and_then(|len| len.checked_mul(4))
         .map(|bytes| bytes.max(INIT_MEMORY))
         .and_then(|bytes| bytes.checked_next_multiple_of(INIT_UNIT))
         .ok_or(CallError::Invalid)

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Remote calls, in the old dialect and in the new one.
+//!
+//! Owns nothing and takes no locks. Handlers run in the context of the calling process. Each
+//! element of an argument array is read once and classified once, in the order in which the DSP
+//! wants the arguments.
+
+use super::{
+    buffer,
+    uapi::{
+        Call,
+        CallArg,
+        Invoke,
+        InvokeArg,
+        ARG_BUFFER,
+        ARG_HANDLE,
+        ARG_IN,
+        ARG_INLINE,
+        ARG_OUT,
+        MAX_ARGS,
+        MAX_ARG_STRIDE, //
+    },
+    user_ptr,
+    Accel, //
+};
+use crate::{
+    engine::{
+        call::MAX_INLINE,
+        ArgClass,
+        Argument,
+        CallError,
+        Deadline,
+        Scalars,
+        Start, //
+    },
+    sys::drm, //
+};
+use kernel::{
+    prelude::*,
+    uaccess::{
+        UserSlice,
+        UserSliceReader, //
+    }, //
+};
+use zerocopy::{
+    FromZeros,
+    IntoBytes, //
+};
+
+/// Most arguments that a call keeps on the stack. With more it allocates.
+const FEW: usize = 8;
+
+/// The arguments of a call.
+struct Arguments {
+    few: [Argument; FEW],
+    many: KVVec<Argument>,
+    len: usize,
+}
+
+impl Arguments {
+    /// Room for `len` arguments, which are empty.
+    fn new(len: usize) -> Result<Self> {
+        let mut many = KVVec::new();
+        if len > FEW {
+            many.reserve(len, GFP_KERNEL)?;
+            for _ in 0..len {
+                many.push(Argument::Empty, GFP_KERNEL)?;
+            }
+        }
+        Ok(Self {
+            few: [const { Argument::Empty }; FEW],
+            many,
+            len,
+        })
+    }
+
+    fn as_mut_slice(&mut self) -> &mut [Argument] {
+        match self.few.get_mut(..self.len) {
+            Some(few) => few,
+            None => self.many.as_mut_slice(),
+        }
+    }
+}
+
+/// Makes a remote call in the old dialect.
+pub(super) fn invoke(
+    dev: &drm::Device<Accel>,
+    arg: &mut Invoke,
+    file: &drm::File<Accel>,
+) -> Result<i32> {
+    let caller = file.caller(arg.handle)?;
+    let scalars = Scalars::new(arg.sc);
+    let mut arguments = Arguments::new(scalars.total())?;
+    let arguments = arguments.as_mut_slice();
+    if let Some(mut reader) = open_array(arg.args, arguments.len(), size_of::<InvokeArg>())? {
+        for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
+            let mut raw = InvokeArg::new_zeroed();
+            reader.read_slice(raw.as_mut_bytes())?;
+            *argument = classify_old(dev, class, &raw)?;
+        }
+    }
+    Ok(caller.call(scalars, arguments, None)?.raw())
+}
+
+/// Opens the array of `count` arguments, if there are any.
+fn open_array(from: u64, count: usize, stride: usize) -> Result<Option<UserSliceReader>> {
+    if count == 0 {
+        return Ok(None);
+    }
+    let bytes = count.checked_mul(stride).ok_or(EINVAL)?;
+    Ok(Some(UserSlice::new(user_ptr(from)?, bytes).reader()))
+}
+
+fn classify_old(dev: &drm::Device<Accel>, class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
+    match (class.is_handle(), raw.fd) {
+        (_, ..-1) => Err(EINVAL),
+        (true, fd) => Ok(Argument::Handle {
+            tag: fd,
+            offset: u32::try_from(raw.ptr).map_err(|_| EINVAL)?,
+            len: u32::try_from(raw.length).map_err(|_| EINVAL)?,
+            buffer: match fd {
+                1.. => Some(buffer::of_fd(dev, fd)?),
+                _ => None,
+            },
+        }),
+        (false, _) if raw.length == 0 => Ok(Argument::Empty),
+        (false, 0 | -1) => Ok(inline(raw.ptr, raw.length)?),
+        (false, 1..) => Ok(Argument::Buffer {
+            buffer: buffer::of_fd(dev, raw.fd)?,
+            start: Start::Address(raw.ptr),
+            len: raw.length,
+        }),
+    }
+}
+
+/// Data of `len` bytes that is copied.
+fn inline(address: u64, len: u64) -> core::result::Result<Argument, CallError> {
+    if len > MAX_INLINE {
+        return Err(CallError::TooBig);
+    }
+    Ok(Argument::Inline {
+        user: user_ptr(address).map_err(|_| CallError::Fault)?,
+        len: usize::try_from(len).map_err(|_| CallError::TooBig)?,
+    })
+}
+
+/// Makes a remote call in the new dialect.
+pub(super) fn call(
+    _dev: &drm::Device<Accel>,
+    arg: &mut Call,
+    file: &drm::File<Accel>,
+) -> Result<i32> {
+    let caller = file.caller(arg.handle)?;
+    let (count, stride) = (
+        usize::try_from(arg.arg_count)?,
+        usize::try_from(arg.arg_stride)?,
+    );
+    if arg.flags != 0
+        || count > MAX_ARGS
+        || !(size_of::<CallArg>()..=MAX_ARG_STRIDE).contains(&stride)
+        || stride % 8 != 0
+    {
+        return Err(EINVAL);
+    }
+
+    let mut arguments = Arguments::new(count)?;
+    let arguments = arguments.as_mut_slice();
+    let mut counts = Counts::default();
+    if let Some(mut reader) = open_array(arg.args, count, stride)? {
+        for argument in arguments.iter_mut() {
+            let mut raw = CallArg::new_zeroed();
+            reader.read_slice(raw.as_mut_bytes())?;
+            refuse_extension(&mut reader, stride.saturating_sub(size_of::<CallArg>()))?;
+            counts.add(&raw)?;
+            *argument = classify_new(file, &raw)?;
+        }
+    }
+    let scalars = counts.scalars(arg.method).ok_or(EINVAL)?;
+    let deadline = match arg.deadline_ns {
+        0 => None,
+        nanoseconds => Some(Deadline::new(nanoseconds)),
+    };
+    arg.result = caller.call(scalars, arguments, deadline)?.bits();
+    Ok(0)
+}
+
+/// Reads `len` bytes behind an element that this version knows. They must ask for nothing.
+fn refuse_extension(reader: &mut UserSliceReader, len: usize) -> Result {
+    let mut tail = [0; MAX_ARG_STRIDE - size_of::<CallArg>()];
+    let tail = tail.get_mut(..len).ok_or(EINVAL)?;
+    reader.read_slice(tail)?;
+    match tail.iter().all(|byte| *byte == 0) {
+        true => Ok(()),
+        false => Err(E2BIG),
+    }
+}
+
+fn classify_new(file: &drm::File<Accel>, raw: &CallArg) -> Result<Argument> {
+    if raw.flags != 0 || raw.pad != 0 {
+        return Err(EINVAL);
+    }
+    match raw.kind {
+        ARG_INLINE if raw.offset != 0 || raw.handle != 0 || raw.tag != 0 => Err(EINVAL),
+        ARG_INLINE if raw.length == 0 => Ok(Argument::Empty),
+        ARG_INLINE => Ok(inline(raw.address, raw.length)?),
+        ARG_BUFFER if raw.address != 0 || raw.tag != 0 => Err(EINVAL),
+        ARG_BUFFER => {
+            let buffer = buffer::of_handle(file, raw.handle)?;
+            buffer.check_range(raw.offset, raw.length)?;
+            Ok(match raw.length {
+                0 => Argument::Empty,
+                len => Argument::Buffer {
+                    buffer,
+                    start: Start::Offset(raw.offset),
+                    len,
+                },
+            })
+        }
+        ARG_HANDLE if raw.address != 0 => Err(EINVAL),
+        ARG_HANDLE => Ok(Argument::Handle {
+            tag: raw.tag,
+            buffer: Some(buffer::of_handle(file, raw.handle)?),
+            offset: u32::try_from(raw.offset).map_err(|_| EINVAL)?,
+            len: u32::try_from(raw.length).map_err(|_| EINVAL)?,
+        }),
+        _ => Err(EINVAL),
+    }
+}
+
+/// How many arguments of each class there are.
+#[derive(Default)]
+struct Counts {
+    /// In the order of the classes: in buffers, out buffers, in handles, out handles.
+    counts: [usize; 4],
+    /// The class of the last argument.
+    class: usize,
+}
+
+impl Counts {
+    /// Counts one more argument. Classes must come in their order.
+    fn add(&mut self, raw: &CallArg) -> Result {
+        let class = match (raw.kind, raw.direction) {
+            (ARG_INLINE | ARG_BUFFER, ARG_IN) => 0,
+            (ARG_INLINE | ARG_BUFFER, ARG_OUT) => 1,
+            (ARG_HANDLE, ARG_IN) => 2,
+            (ARG_HANDLE, ARG_OUT) => 3,
+            _ => return Err(EINVAL),
+        };
+        if class < self.class {
+            return Err(EINVAL);
+        }
+        self.class = class;
+        let count = self.counts.get_mut(class).ok_or(EINVAL)?;
+        *count = count.checked_add(1).ok_or(EINVAL)?;
+        Ok(())
+    }
+
+    /// The scalars word, if there is one for so many arguments.
+    fn scalars(&self, method: u32) -> Option<Scalars> {
+        let method = u8::try_from(method).ok()?;
+        let [in_bufs, out_bufs, in_handles, out_handles] =
+            self.counts.map(|count| u8::try_from(count).ok());
+        Scalars::build(method, in_bufs?, out_bufs?, in_handles?, out_handles?)
+    }
+}
