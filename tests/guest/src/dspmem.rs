@@ -179,7 +179,7 @@ impl<'a> DspMem<'a> {
 
     /// Makes an old-style call.
     pub fn call(&self, call: &Call<'_>) -> i64 {
-        call.on(self.file.raw(), self.handle)
+        call.issue(self.file.raw(), self.file.invoke_code(), self.handle)
     }
 
     /// Makes a new call.

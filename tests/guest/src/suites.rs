@@ -14,6 +14,7 @@ mod isolation;
 mod malformed;
 mod modules;
 mod prime;
+mod remote_map;
 mod session;
 mod truth;
 
@@ -23,6 +24,7 @@ pub const ALL: &[&Suite] = &[
     &isolation::SUITE,
     &buffers::SUITE,
     &buffer_isolation::SUITE,
+    &remote_map::SUITE,
     &session::SUITE,
     &malformed::SUITE,
     &death::SUITE,
