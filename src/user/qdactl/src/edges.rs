@@ -96,9 +96,9 @@ mod tests {
     fn every_differing_pixel_counts() {
         let cpu = [1, 2, 3, 4, 5, 6];
         assert_eq!(compare(&cpu, &cpu, 3), (0, None));
-        let dsp = [1, 2, 3, 4, 9, 8];
-        assert_eq!(compare(&dsp, &cpu, 3), (2, Some((1, 1, 9, 5))));
-        assert_eq!(compare(&dsp[..4], &cpu, 3), (2, None), "missing pixels");
+        let dsp = [1, 2, 3, 9, 5, 8];
+        assert_eq!(compare(&dsp, &cpu, 3), (2, Some((0, 1, 9, 4))));
+        assert_eq!(compare(&dsp[..3], &cpu, 3), (3, None), "missing pixels");
         assert_eq!(compare(&[], &cpu, 3), (6, None));
     }
 
