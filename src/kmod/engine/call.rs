@@ -305,7 +305,8 @@ impl Session {
                     let whole = self.buffer_span(&hold, 0, size as u64)?;
                     let span = self.buffer_span(&hold, u64::from(*offset), u64::from(*len))?;
                     // The DSP may use it beyond this call.
-                    let keep = NewEntry::new(*tag, buffer.key(), self.mappings().hold(buffer)?)?;
+                    let keep = self.mappings().hold(buffer)?;
+                    let keep = self.kept().prepare(*tag, buffer.key(), keep)?;
                     Found {
                         arg: Arg::Handle {
                             fd: *tag,

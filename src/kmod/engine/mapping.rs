@@ -209,7 +209,7 @@ impl Mappings {
                         "qda_mappings"
                     ),
                 }),
-                GFP_KERNEL,
+                GFP_KERNEL_ACCOUNT,
             )?),
             sweeper <- Periodic::new(Sweep(table.0.clone()), SWEEP),
             growing <- new_mutex!((), "qda_growing"),
@@ -242,8 +242,8 @@ impl Mappings {
             }
             other => other,
         }?;
-        let mapped = Arc::new(Mapped::new(mapping), GFP_KERNEL)?;
-        let node = RBTreeNode::new(buffer.key(), mapped.clone(), GFP_KERNEL)?;
+        let mapped = Arc::new(Mapped::new(mapping), GFP_KERNEL_ACCOUNT)?;
+        let node = RBTreeNode::new(buffer.key(), mapped.clone(), GFP_KERNEL_ACCOUNT)?;
 
         let mut state = self.table.0.state.lock();
         let hold = Hold::new(buffer, mapped);

@@ -367,7 +367,7 @@ impl Session {
         M: Method<Reply = MapReply>,
     {
         // All that may fail for want of memory comes before the DSP is asked.
-        let room = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut key = RecordKey {
             kind,
             address: 0,
@@ -393,7 +393,7 @@ impl Session {
     /// Undoes a mapping. What no mapping of this session fits is refused, and nothing is sent.
     pub(crate) fn remote_unmap(&self, request: UnmapRequest) -> CallResult<DspResult> {
         // To put the record back must not fail.
-        let room = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let maps = self.remote_maps();
         let taken = match request {
             UnmapRequest::Heap { address, len } => {

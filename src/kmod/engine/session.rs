@@ -342,7 +342,7 @@ impl Session {
 
     /// Looks at what the DSP says it has dropped, once the message of a call is ours again.
     pub(crate) fn take_dropped(&self, scalars: Scalars, memory: &CallMemory) -> CallResult {
-        if self.kept.is_empty() {
+        if self.kept.len() == 0 {
             return Ok(());
         }
         let mut list = [0; FD_LIST_SIZE];

@@ -139,7 +139,7 @@ impl<T: Driver> Object<T> {
                 kernel_maps <- prime::KernelMaps::new(),
                 dev: dev.into(),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
 
         // SAFETY: The value is not moved any more; the free callback drops it where it is.
