@@ -151,7 +151,7 @@ fn attach(_dev: &drm::Device<Accel>, _arg: &mut (), file: &drm::File<Accel>) -> 
 
 /// Creates a process for the file.
 fn create(
-    dev: &drm::Device<Accel>,
+    _dev: &drm::Device<Accel>,
     arg: &mut SessionCreate,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
@@ -162,7 +162,7 @@ fn create(
             len: usize::try_from(arg.filelen)?,
         },
         (_, 1..) => Shell::Buffer {
-            buffer: buffer::of_fd(dev, arg.filefd)?,
+            buffer: buffer::of_fd(arg.filefd)?,
             start: Start::Address(arg.file),
             len: u64::from(arg.filelen),
         },

@@ -24,7 +24,8 @@ use crate::{
 };
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 /// Makes a buffer object and a handle for it.
@@ -61,21 +62,22 @@ pub(super) fn mmap_offset(
 
 /// The buffer behind a handle of `file`.
 pub(super) fn of_handle(file: &drm::File<Accel>, handle: u32) -> Result<Buffer> {
-    Ok(of_object(&*gem::Object::lookup(file, handle)?))
-}
-
-/// The buffer behind a file descriptor of the caller.
-pub(super) fn of_fd(dev: &drm::Device<Accel>, fd: i32) -> Result<Buffer> {
-    let buf = DmaBuf::from_fd(fd)?;
-    Ok(match gem::Object::of_dma_buf(dev, &buf) {
-        Some(object) => of_object(&object),
-        None => Buffer::Foreign(buf),
+    let object = gem::Object::lookup(file, handle)?;
+    Ok(match object.body() {
+        gem::Body::Own(memory) => Buffer::Own(memory.clone()),
+        gem::Body::Import(buf) => of_dma_buf(buf.clone()),
     })
 }
 
-fn of_object(object: &gem::Object<Accel>) -> Buffer {
-    match object.body() {
-        gem::Body::Own(memory) => Buffer::Own(memory.clone()),
-        gem::Body::Import(buf) => Buffer::Foreign(buf.clone()),
+/// The buffer behind a file descriptor of the caller.
+pub(super) fn of_fd(fd: i32) -> Result<Buffer> {
+    Ok(of_dma_buf(DmaBuf::from_fd(fd)?))
+}
+
+/// Buffers of the nodes are own memory, also those of other nodes than the caller's.
+fn of_dma_buf(buf: ARef<DmaBuf>) -> Buffer {
+    match gem::Object::<Accel>::memory_of_any(&buf) {
+        Some(memory) => Buffer::Own(memory),
+        None => Buffer::Foreign(buf),
     }
 }

@@ -85,7 +85,7 @@ impl Arguments {
 
 /// Makes a remote call in the old dialect.
 pub(super) fn invoke(
-    dev: &drm::Device<Accel>,
+    _dev: &drm::Device<Accel>,
     arg: &mut Invoke,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
@@ -97,7 +97,7 @@ pub(super) fn invoke(
         for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
             let mut raw = InvokeArg::new_zeroed();
             reader.read_slice(raw.as_mut_bytes())?;
-            *argument = classify_old(dev, class, &raw)?;
+            *argument = classify_old(class, &raw)?;
         }
     }
     Ok(caller.call(scalars, arguments, None)?.raw())
@@ -112,7 +112,7 @@ fn open_array(from: u64, count: usize, stride: usize) -> Result<Option<UserSlice
     Ok(Some(UserSlice::new(user_ptr(from)?, bytes).reader()))
 }
 
-fn classify_old(dev: &drm::Device<Accel>, class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
+fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
     match (class.is_handle(), raw.fd) {
         (_, ..-1) => Err(EINVAL),
         (true, fd) => Ok(Argument::Handle {
@@ -120,14 +120,14 @@ fn classify_old(dev: &drm::Device<Accel>, class: ArgClass, raw: &InvokeArg) -> R
             offset: u32::try_from(raw.ptr).map_err(|_| EINVAL)?,
             len: u32::try_from(raw.length).map_err(|_| EINVAL)?,
             buffer: match fd {
-                1.. => Some(buffer::of_fd(dev, fd)?),
+                1.. => Some(buffer::of_fd(fd)?),
                 _ => None,
             },
         }),
         (false, _) if raw.length == 0 => Ok(Argument::Empty),
         (false, 0 | -1) => Ok(inline(raw.ptr, raw.length)?),
         (false, 1..) => Ok(Argument::Buffer {
-            buffer: buffer::of_fd(dev, raw.fd)?,
+            buffer: buffer::of_fd(raw.fd)?,
             start: Start::Address(raw.ptr),
             len: raw.length,
         }),

@@ -45,7 +45,7 @@ pub(super) fn map(
     }
     let request = match arg.request {
         MAP_REQUEST_LEGACY => heap_request(dev, arg, file)?,
-        MAP_REQUEST_ATTR => tagged_request(dev, arg)?,
+        MAP_REQUEST_ATTR => tagged_request(arg)?,
         _ => return Err(EINVAL),
     };
     let (result, address) = file.remote_map(request)?;
@@ -65,7 +65,7 @@ fn heap_request(
     if arg.fd > 0 {
         return Ok(MapRequest::Give {
             flags,
-            buffer: buffer::of_fd(dev, arg.fd)?,
+            buffer: buffer::of_fd(arg.fd)?,
             len: arg.size,
             hint: arg.vaddrin,
         });
@@ -85,12 +85,12 @@ fn heap_request(
     })
 }
 
-fn tagged_request(dev: &drm::Device<Accel>, arg: &MemMap) -> Result<MapRequest> {
+fn tagged_request(arg: &MemMap) -> Result<MapRequest> {
     let flags = MapFlags::new(arg.flags).ok_or(EINVAL)?;
     if arg.fd <= 0 {
         return Err(EINVAL);
     }
-    let buffer = buffer::of_fd(dev, arg.fd)?;
+    let buffer = buffer::of_fd(arg.fd)?;
     let len = match arg.size {
         0 => buffer
             .size()

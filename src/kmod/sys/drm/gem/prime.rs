@@ -8,8 +8,9 @@
 //! # Which dma-bufs are ours
 //!
 //! The operations of the exports are part of the [`Device`], not a constant. So their address says
-//! not only that this driver is the exporter, but also which of its devices, and nobody looks into
-//! the private data of a dma-buf before having compared that.
+//! not only that this driver is the exporter, but also which of its devices. The functions in them
+//! say that it is one of its devices. Nobody looks into the private data of a dma-buf before having
+//! compared one or the other.
 //!
 //! # Caches
 //!
@@ -192,8 +193,24 @@ impl<T: Driver> Device<T> {
 }
 
 impl<T: Driver> Object<T> {
+    /// The memory behind `buf`, if that is an export of any device of this driver.
+    ///
+    /// It can be used like the device's own then, without an attachment.
+    pub(crate) fn memory_of_any(buf: &DmaBuf) -> Option<Arc<SharedMemory>> {
+        // SAFETY: The dma-buf is valid, and its operations never change.
+        let map_of_buf = unsafe { (*(*buf.as_raw()).ops).map_dma_buf }?;
+        // Nothing but `Device::DMA_BUF_OPS` has this function, whatever its address may be.
+        let ours: unsafe extern "C" fn(_, _) -> _ = map::<T>;
+        if !core::ptr::fn_addr_eq(map_of_buf, ours) {
+            return None;
+        }
+        // SAFETY: The operations say that the dma-buf is an export of this driver, and the caller
+        // holds it.
+        unsafe { memory_of::<T>(buf.as_raw()) }.ok().cloned()
+    }
+
     /// The object behind `buf`, if that is an export of this very device.
-    pub(crate) fn of_dma_buf(dev: &Device<T>, buf: &DmaBuf) -> Option<ARef<Self>> {
+    fn of_dma_buf(dev: &Device<T>, buf: &DmaBuf) -> Option<ARef<Self>> {
         // SAFETY: The dma-buf is valid, and its operations never change.
         let (ops, obj) = unsafe { ((*buf.as_raw()).ops, (*buf.as_raw()).priv_) };
         if !core::ptr::eq(ops, dev.dma_buf_ops()) {
