@@ -258,6 +258,11 @@ impl File {
         File { fd, invoke }
     }
 
+    /// The ioctl that makes calls in the old style.
+    pub fn invoke_code(&self) -> u32 {
+        self.invoke
+    }
+
     /// Opens the node of a DSP; nothing is created yet.
     pub fn open(label: &str) -> Result<Self, Fail> {
         let node = node(label)?;

@@ -5,6 +5,8 @@
 //! `fastrpc.ko` knows nothing of either, so what it can run is right. Its known weaknesses (see
 //! the notes on the stock driver in the description of the firmware) are left alone here.
 
+mod buffers;
+
 use crate::dsp;
 use crate::harness::{
     case,
@@ -23,6 +25,12 @@ pub const SUITE: Suite = Suite {
         case("stock_calculator", "T179, T180", calculator),
         case("stock_echo", "T179, T180", echo),
         case("stock_two_dsps", "T179, T180", two_dsps),
+        case("stock_filter", "T10, T179", buffers::filter),
+        case("stock_arguments", "T10, T179", buffers::arguments),
+        case("stock_scattered", "T92, T179", buffers::scattered),
+        case("stock_heap", "T101, T179", buffers::heap),
+        case("stock_mem_map", "T179", buffers::mem_map),
+        case("stock_handles", "T13, T179", buffers::handles),
     ],
 };
 
