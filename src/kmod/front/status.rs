@@ -14,6 +14,8 @@
 //! | `remote_maps` | of these and of kernel pages, mappings that stay in a process (REMOTE_MAP) |
 //! | `held` | buffers that are kept because the DSP has a handle of them |
 //! | `heap_bytes` | bytes that the kernel provides for the heaps of processes |
+//! | `max_buffer` | most bytes of one buffer (module parameter `max_buffer_mib`) |
+//! | `max_file` | most bytes of all buffers of one open file (`max_file_mib`) |
 //! | `dropped` | packets that completed no call, since the channel was bound |
 
 use crate::engine::Dsp;
@@ -59,6 +61,8 @@ impl debugfs::Writer for Snapshot {
         writeln!(f, "remote_maps {}", holdings.remote_maps)?;
         writeln!(f, "held {}", holdings.held)?;
         writeln!(f, "heap_bytes {}", holdings.heap_bytes)?;
+        writeln!(f, "max_buffer {}", dsp.limits().buffer)?;
+        writeln!(f, "max_file {}", dsp.limits().file)?;
         writeln!(f, "dropped {}", dsp.channel().dropped())
     }
 }
