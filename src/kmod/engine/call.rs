@@ -125,13 +125,15 @@ struct Part {
 }
 
 /// A range of a buffer in the bank of a session.
+///
+/// For handles, the address is that of the whole buffer.
 #[derive(Clone, Copy)]
 pub(crate) struct BufferSpan {
     /// First byte in the buffer.
     pub(crate) offset: usize,
     /// Number of bytes.
     pub(crate) len: usize,
-    /// DSP address of the first byte.
+    /// DSP address.
     address: u64,
 }
 
@@ -303,7 +305,11 @@ impl Session {
                     let size = hold.mapping().size();
                     // CAST: `usize` has 64 bits where a DSP is.
                     let whole = self.buffer_span(&hold, 0, size as u64)?;
-                    let span = self.buffer_span(&hold, u64::from(*offset), u64::from(*len))?;
+                    let span = BufferSpan {
+                        offset: usize::try_from(*offset).map_err(|_| CallError::Invalid)?,
+                        len: usize::try_from(*len).map_err(|_| CallError::Invalid)?,
+                        ..whole
+                    };
                     // The DSP may use it beyond this call.
                     let keep = self.mappings().hold(buffer)?;
                     let keep = self.kept().prepare(*tag, buffer.key(), keep)?;
@@ -381,7 +387,7 @@ impl Session {
                         }
                     });
                 }
-                self.take_dropped(request.scalars, &memory)?;
+                self.take_dropped(request.scalars, &memory);
                 request.copy_out(&memory)?;
                 Ok(result)
             }

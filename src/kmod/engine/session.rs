@@ -318,7 +318,7 @@ impl Session {
         let waited = pending.wait_timeout(timeout);
         if let Waited::Answered(_, in_flight) = &waited {
             in_flight.memory.sync_for_cpu();
-            self.take_dropped(M::SCALARS, &in_flight.memory)?;
+            self.take_dropped(M::SCALARS, &in_flight.memory);
         }
         Ok(waited)
     }
@@ -341,16 +341,20 @@ impl Session {
     }
 
     /// Looks at what the DSP says it has dropped, once the message of a call is ours again.
-    pub(crate) fn take_dropped(&self, scalars: Scalars, memory: &CallMemory) -> CallResult {
+    pub(crate) fn take_dropped(&self, scalars: Scalars, memory: &CallMemory) {
         if self.kept.len() == 0 {
-            return Ok(());
+            return;
         }
         let mut list = [0; FD_LIST_SIZE];
-        memory.read(Metadata::new(scalars).fd_list(), &mut list)?;
-        for tag in fdlist::dropped_tags(&list) {
-            self.kept.dropped(tag);
+        // Every message has room for the list. If not, the DSP has dropped nothing.
+        if memory
+            .read(Metadata::new(scalars).fd_list(), &mut list)
+            .is_ok()
+        {
+            for tag in fdlist::dropped_tags(&list) {
+                self.kept.dropped(tag);
+            }
         }
-        Ok(())
     }
 
     /// Sends the release, if there is a process, and says whether the DSP can no longer touch its
