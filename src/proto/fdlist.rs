@@ -11,13 +11,13 @@ use super::layout::FD_LIST_SIZE;
 
 /// The tags in a copy of the fd list, up to the first entry that is zero.
 ///
-/// Entries that are no tag of a buffer are passed over: tags are positive numbers of 31 bits. A tag
-/// may come more than once, and may be one that nobody ever sent.
+/// A tag is the lower half of its entry; the upper half means nothing. A tag may come more than
+/// once, and may be one that nobody ever sent.
 pub fn dropped_tags(list: &[u8; FD_LIST_SIZE]) -> impl Iterator<Item = i32> + '_ {
     list.chunks_exact(8)
-        .map(|entry| <[u8; 8]>::try_from(entry).map_or(0, u64::from_le_bytes))
-        .take_while(|entry| *entry != 0)
-        .filter_map(|entry| i32::try_from(entry).ok())
+        .filter_map(|entry| Some((entry.first_chunk::<4>()?, entry.last_chunk::<4>()?)))
+        .take_while(|(tag, rest)| **tag != [0; 4] || **rest != [0; 4])
+        .map(|(tag, _)| i32::from_le_bytes(*tag))
 }
 
 #[cfg(test)]
@@ -43,17 +43,18 @@ mod tests {
 
     // covers: T26
     #[test]
-    fn passes_over_what_is_no_tag() {
+    fn upper_halves_mean_nothing() {
         let odd = [
             u64::MAX,
             1 << 31,
             1 << 32 | 5,
-            0xffff_ffff,
+            1 << 32,
+            0xffff_fffe,
             0x7fff_ffff,
             5,
             1 << 63,
         ];
-        assert_eq!(tags(&odd), [0x7fff_ffff, 5]);
+        assert_eq!(tags(&odd), [-1, i32::MIN, 5, 0, -2, i32::MAX, 5, 0]);
     }
 
     // covers: T26

@@ -339,6 +339,9 @@ impl Session {
     /// [`CallError::Interrupted`], the deadline with [`CallError::TimedOut`]; the DSP goes on with
     /// the call, and its memory and buffers stay until it has answered.
     pub(crate) fn call(&self, request: CallRequest<'_>) -> CallResult<DspResult> {
+        if request.deadline.is_some_and(Deadline::has_passed) {
+            return Err(CallError::TimedOut);
+        }
         let entry = self.enter()?;
         let mut holds = Holds::new();
         self.find_buffers(request.arguments, &mut holds)?;
@@ -364,7 +367,16 @@ impl Session {
         let pending = self
             .dsp()
             .channel()
-            .submit(Origin::Client, header, message, InFlight { memory, holds })
+            .submit(
+                Origin::Client,
+                header,
+                message,
+                InFlight {
+                    memory,
+                    scalars: request.scalars,
+                    holds,
+                },
+            )
             // Nothing was sent: the memory goes back to the arena.
             .map_err(|(e, _in_flight)| e)?;
         for argument in request.arguments.iter_mut() {
@@ -377,18 +389,18 @@ impl Session {
 
         match pending.wait_interruptible(request.deadline) {
             Waited::Answered(result, in_flight) => {
-                let InFlight { memory, holds } = in_flight;
+                let InFlight { memory, holds, .. } = &in_flight;
                 memory.sync_for_cpu();
                 if !self.is_coherent() {
-                    request.for_each_part(&holds, |hold, span, direction| {
+                    request.for_each_part(holds, |hold, span, direction| {
                         if let Direction::FromDevice = direction {
                             hold.mapping()
                                 .sync_for_cpu(span.offset, span.len, direction);
                         }
                     });
                 }
-                self.take_dropped(request.scalars, &memory);
-                request.copy_out(&memory)?;
+                self.take_dropped(&in_flight);
+                request.copy_out(memory)?;
                 Ok(result)
             }
             Waited::Gone(_in_flight) => Err(CallError::Gone),

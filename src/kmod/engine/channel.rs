@@ -285,6 +285,11 @@ impl Deadline {
         Self { nanoseconds }
     }
 
+    /// Whether it has passed.
+    pub(crate) fn has_passed(self) -> bool {
+        self.left().is_zero()
+    }
+
     /// The time that is left, 0 if it has passed.
     fn left(self) -> Duration {
         let now = Instant::<Monotonic>::now().as_nanos();
@@ -382,13 +387,13 @@ impl<M> Pending<'_, M> {
 pub(crate) struct Abandoned<M> {
     word: ContextWord,
     /// Dropped when the call is settled, or with the session.
-    #[expect(dead_code, reason = "owned, so that it is not used for anything else")]
     memory: M,
 }
 
 impl<M> Abandoned<M> {
-    /// Whether the DSP has answered, or never will because the channel is gone.
-    pub(crate) fn is_settled(&self, channel: &Channel) -> bool {
-        !channel.calls.lock().table.is_pending(self.word)
+    /// The memory, if the DSP has answered, or never will because the channel is gone.
+    pub(crate) fn settled(&self, channel: &Channel) -> Option<&M> {
+        let pending = channel.calls.lock().table.is_pending(self.word);
+        (!pending).then_some(&self.memory)
     }
 }

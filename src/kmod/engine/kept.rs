@@ -91,21 +91,19 @@ impl Kept {
         drop(old);
     }
 
-    /// The DSP says that it has dropped `tag`: nothing is kept under it any more.
+    /// The DSP says that it has dropped `tag`: one buffer is not kept under it any more.
     pub(crate) fn dropped(&self, tag: i32) {
-        loop {
-            let mut state = self.state.lock();
-            // `None` is less than every key.
-            let node = match state.entries.cursor_lower_bound_mut(&(tag, None)) {
-                Some(cursor) if cursor.current().0 .0 == tag => cursor.remove_current().1,
-                _ => return,
-            };
-            state.len = state.len.saturating_sub(1);
-            drop(state);
-            let (_, hold) = node.to_key_value();
-            // What the DSP wrote through the handle is the client's from now on.
-            hold.take_back();
-        }
+        let mut state = self.state.lock();
+        // `None` is less than every key.
+        let node = match state.entries.cursor_lower_bound_mut(&(tag, None)) {
+            Some(cursor) if cursor.current().0 .0 == tag => cursor.remove_current().1,
+            _ => return,
+        };
+        state.len = state.len.saturating_sub(1);
+        drop(state);
+        let (_, hold) = node.to_key_value();
+        // What the DSP wrote through the handle is the client's from now on.
+        hold.take_back();
     }
 
     /// Number of entries.

@@ -35,7 +35,6 @@ use crate::{
             CallResult, //
         },
         session::{
-            InFlight,
             Session,
             KERNEL_CALL,
             MESSAGE, //
@@ -450,7 +449,7 @@ impl Session {
             Ok(memory) => memory,
             Err(e) => return Asked::Failed(e),
         };
-        match self.kernel_call(method, InFlight::new(memory), Origin::Client, KERNEL_CALL) {
+        match self.kernel_call(method, memory, Origin::Client, KERNEL_CALL) {
             Ok(Waited::Answered(result, in_flight)) => {
                 match self.read_reply(method, &in_flight) {
                     Ok(reply) => Asked::Answered(result, reply),

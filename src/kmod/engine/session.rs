@@ -118,15 +118,18 @@ const DEPARTED: usize = 1;
 pub(crate) struct InFlight {
     /// The message.
     pub(crate) memory: CallMemory,
+    /// What its arguments are.
+    pub(crate) scalars: Scalars,
     /// The buffers.
     pub(crate) holds: Holds,
 }
 
 impl InFlight {
     /// A call without buffers.
-    pub(crate) fn new(memory: CallMemory) -> Self {
+    fn new(memory: CallMemory, scalars: Scalars) -> Self {
         Self {
             memory,
+            scalars,
             holds: Holds::new(),
         }
     }
@@ -266,7 +269,14 @@ impl Session {
         let mut ledger = self.ledger.lock();
         if !ledger.parked.is_empty() {
             let channel = self.dsp.channel();
-            ledger.parked.retain(|call| !call.is_settled(channel));
+            ledger.parked.retain(|call| match call.settled(channel) {
+                Some(in_flight) => {
+                    in_flight.memory.sync_for_cpu();
+                    self.take_dropped(in_flight);
+                    false
+                }
+                None => true,
+            });
         }
         let room = ledger.in_flight.checked_add(1).ok_or(CallError::NoSlot)?;
         ledger.parked.reserve(room, GFP_KERNEL)?;
@@ -278,11 +288,10 @@ impl Session {
     pub(crate) fn kernel_call<M: Method>(
         &self,
         method: &M,
-        in_flight: InFlight,
+        memory: CallMemory,
         origin: Origin,
         timeout: Duration,
     ) -> CallResult<Waited<InFlight>> {
-        let memory = &in_flight.memory;
         let mut plan = Plan::new(M::SCALARS, MESSAGE);
         for index in 0..M::SCALARS.total() {
             let arg = method.arg(index).ok_or(CallError::Invalid)?;
@@ -291,7 +300,7 @@ impl Session {
         let planned = plan.finish()?;
         let base = self.dsp_address(memory.address()?, planned.size())?;
 
-        let mut writer = Writer(memory);
+        let mut writer = Writer(&memory);
         let mut encoder = Encoder::start(&mut writer, planned, base)?;
         for index in 0..M::SCALARS.total() {
             let arg = method.arg(index).ok_or(CallError::Invalid)?;
@@ -313,12 +322,12 @@ impl Session {
         let pending = self
             .dsp
             .channel()
-            .submit(origin, header, message, in_flight)
+            .submit(origin, header, message, InFlight::new(memory, M::SCALARS))
             .map_err(|(e, _in_flight)| e)?;
         let waited = pending.wait_timeout(timeout);
         if let Waited::Answered(_, in_flight) = &waited {
             in_flight.memory.sync_for_cpu();
-            self.take_dropped(M::SCALARS, &in_flight.memory);
+            self.take_dropped(in_flight);
         }
         Ok(waited)
     }
@@ -340,17 +349,16 @@ impl Session {
         Ok(reply)
     }
 
-    /// Looks at what the DSP says it has dropped, once the message of a call is ours again.
-    pub(crate) fn take_dropped(&self, scalars: Scalars, memory: &CallMemory) {
+    /// Looks at what the DSP says it has dropped, once the message of a call is ours again. A call
+    /// that nobody waited for is looked at when the next one begins.
+    pub(crate) fn take_dropped(&self, in_flight: &InFlight) {
         if self.kept.len() == 0 {
             return;
         }
         let mut list = [0; FD_LIST_SIZE];
         // Every message has room for the list. If not, the DSP has dropped nothing.
-        if memory
-            .read(Metadata::new(scalars).fd_list(), &mut list)
-            .is_ok()
-        {
+        let offset = Metadata::new(in_flight.scalars).fd_list();
+        if in_flight.memory.read(offset, &mut list).is_ok() {
             for tag in fdlist::dropped_tags(&list) {
                 self.kept.dropped(tag);
             }
@@ -373,7 +381,7 @@ impl Session {
             Farewell::Unborn(_) => return Released::Confirmed,
             Farewell::Arriving(_) => return Released::Unknown,
             Farewell::Sent => return Released::Before,
-            Farewell::Due(memory) => InFlight::new(memory),
+            Farewell::Due(memory) => memory,
         };
         match self.kernel_call(&Release::new(self.client), memory, Origin::Release, timeout) {
             Ok(Waited::Answered(result, _)) if confirms_release(result) => Released::Confirmed,

@@ -116,7 +116,7 @@ impl Unborn {
     /// Attaches to the process that the protection domain names.
     pub(crate) fn attach(self) -> CallResult<(DspResult, Option<Arc<Session>>)> {
         let session = self.session()?;
-        let memory = InFlight::new(session.arena.take(MESSAGE)?);
+        let memory = session.arena.take(MESSAGE)?;
         session.expect_arrival();
         let waited = session.kernel_call(
             &Attach::new(session.client),
@@ -159,7 +159,7 @@ impl Unborn {
         )
         .ok_or(CallError::Invalid)?
         .call();
-        let memory = InFlight::new(session.arena.take(MESSAGE)?);
+        let memory = session.arena.take(MESSAGE)?;
         session.expect_arrival();
         let waited = match &call {
             CreateCall::Plain(method) => {

@@ -114,6 +114,7 @@ fn open_array(from: u64, count: usize, stride: usize) -> Result<Option<UserSlice
 
 fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
     match (class.is_handle(), raw.fd) {
+        (false, _) if raw.length == 0 => Ok(Argument::Empty),
         (_, ..-1) => Err(EINVAL),
         (true, fd) => Ok(Argument::Handle {
             tag: fd,
@@ -124,7 +125,6 @@ fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
                 _ => None,
             },
         }),
-        (false, _) if raw.length == 0 => Ok(Argument::Empty),
         (false, 0 | -1) => Ok(inline(raw.ptr, raw.length)?),
         (false, 1..) => Ok(Argument::Buffer {
             buffer: buffer::of_fd(raw.fd)?,
