@@ -2,7 +2,7 @@
 
 //! PRIME: GEM objects as dma-bufs, and dma-bufs as GEM objects.
 //!
-//! Owns what others have of an exported buffer: its [`Attachment`]s to their devices, and the
+//! What others have of an exported buffer is in the files below: attachments to their devices, and
 //! mappings in the kernel's address space. Called by the dma-buf core and the DRM core.
 //!
 //! # Which dma-bufs are ours
@@ -11,12 +11,6 @@
 //! not only that this driver is the exporter, but also which of its devices. The functions in them
 //! say that it is one of its devices. Nobody looks into the private data of a dma-buf before having
 //! compared one or the other.
-//!
-//! # Caches
-//!
-//! User areas of a buffer are cached, so mapping it for a device cleans them. CPU access in between
-//! goes through `begin_cpu_access` and `end_cpu_access`, which care for every device that has the
-//! buffer mapped and needs it: the attachments here and the mappings in banks.
 //!
 //! # Locking
 //!
@@ -27,6 +21,11 @@
 //! C headers: [`include/drm/drm_prime.h`](srctree/include/drm/drm_prime.h),
 //! [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
+mod attachment;
+mod kernel_map;
+
+pub(super) use self::kernel_map::KernelMaps;
+
 use super::{
     Body,
     Device,
@@ -34,137 +33,32 @@ use super::{
     Object, //
 };
 use crate::sys::{
-    bindings::{
-        self,
-        dma_data_direction, //
-    },
-    dma::{
-        Direction,
-        SgTable, //
-    },
+    bindings,
     dmabuf::DmaBuf,
-    shmem::{
-        Folios,
-        SharedMemory, //
-    }, //
+    shmem::SharedMemory, //
 };
-use core::ptr::NonNull;
 use kernel::{
-    error::to_result,
     module::this_module,
-    new_mutex,
-    page::PAGE_SIZE,
     prelude::*,
     sync::{
         aref::ARef,
-        Arc,
-        Mutex, //
+        Arc, //
     }, //
 };
-
-/// The buffer as one device sees it that somebody has mapped it for.
-///
-/// # Invariants
-///
-/// `table` describes the pages of `_folios` and is mapped for the device of the attachment that
-/// `self` belongs to, in `direction`.
-struct Mapped {
-    // Dropped first: it describes the pages.
-    table: SgTable,
-    _folios: Arc<Folios>,
-    direction: dma_data_direction,
-}
-
-impl Mapped {
-    /// The direction that a change of the owner needs, as far as this device cares: none if it
-    /// cannot have written what the CPU wants to read, or cannot read what the CPU has written.
-    fn common(&self, direction: dma_data_direction) -> Option<dma_data_direction> {
-        if self.direction == dma_data_direction::DMA_BIDIRECTIONAL {
-            Some(direction)
-        } else if direction == dma_data_direction::DMA_BIDIRECTIONAL || direction == self.direction
-        {
-            Some(self.direction)
-        } else {
-            None
-        }
-    }
-}
-
-/// The private data of an attachment: normally one mapping, or none.
-#[derive(Default)]
-struct Attachment(KVec<Mapped>);
-
-/// A buffer in the kernel's address space.
-///
-/// # Invariants
-///
-/// `address` is a mapping of the pages of `_folios` made by `vmap()`, which `self` owns.
-struct KernelMap {
-    address: NonNull<c_void>,
-    _folios: Arc<Folios>,
-}
-
-// SAFETY: A mapping may be taken away by any thread.
-unsafe impl Send for KernelMap {}
-
-impl KernelMap {
-    fn new(memory: &SharedMemory) -> Result<Self> {
-        let folios = memory.pin()?;
-        let mut pages =
-            KVVec::with_capacity(folios.size() / PAGE_SIZE, GFP_KERNEL_ACCOUNT | __GFP_NOWARN)?;
-        for (page, _, len) in folios.segments() {
-            for index in 0..len / PAGE_SIZE {
-                pages.push(page.wrapping_add(index), GFP_KERNEL)?;
-            }
-        }
-        let count = u32::try_from(pages.len()).map_err(|_| ENOMEM)?;
-
-        // SAFETY: There are `count` pages in the list, which stay as long as they are pinned.
-        let address = unsafe { bindings::qda_helper_vmap(pages.as_mut_ptr(), count) };
-
-        // INVARIANT: The mapping was just made.
-        Ok(Self {
-            address: NonNull::new(address).ok_or(ENOMEM)?,
-            _folios: folios,
-        })
-    }
-}
-
-impl Drop for KernelMap {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants we own the mapping, and the pages are still pinned.
-        unsafe { bindings::vunmap(self.address.as_ptr()) };
-    }
-}
-
-/// All mappings of an object in the kernel's address space: at most one for each dma-buf.
-#[pin_data]
-pub(super) struct KernelMaps {
-    #[pin]
-    list: Mutex<KVec<KernelMap>>,
-}
-
-impl KernelMaps {
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            list <- new_mutex!(KVec::new(), "qda_kernel_maps"),
-        })
-    }
-}
 
 impl<T: Driver> Device<T> {
     /// The operations of the dma-bufs that this driver exports.
     pub(in crate::sys::drm) const DMA_BUF_OPS: bindings::dma_buf_ops = bindings::dma_buf_ops {
-        attach: Some(attach),
-        detach: Some(detach),
-        map_dma_buf: Some(map::<T>),
-        unmap_dma_buf: Some(unmap),
+        attach: Some(attachment::attach),
+        detach: Some(attachment::detach),
+        map_dma_buf: Some(attachment::map::<T>),
+        unmap_dma_buf: Some(attachment::unmap),
         release: Some(bindings::drm_gem_dmabuf_release),
-        begin_cpu_access: Some(begin_cpu_access::<T>),
-        end_cpu_access: Some(end_cpu_access::<T>),
+        begin_cpu_access: Some(attachment::begin_cpu_access::<T>),
+        end_cpu_access: Some(attachment::end_cpu_access::<T>),
         mmap: Some(mmap::<T>),
-        vmap: Some(vmap::<T>),
-        vunmap: Some(vunmap::<T>),
+        vmap: Some(kernel_map::vmap::<T>),
+        vunmap: Some(kernel_map::vunmap::<T>),
         ..pin_init::zeroed()
     };
 
@@ -200,7 +94,7 @@ impl<T: Driver> Object<T> {
         // SAFETY: The dma-buf is valid, and its operations never change.
         let map_of_buf = unsafe { (*(*buf.as_raw()).ops).map_dma_buf }?;
         // Nothing but `Device::DMA_BUF_OPS` has this function, whatever its address may be.
-        let ours: unsafe extern "C" fn(_, _) -> _ = map::<T>;
+        let ours: unsafe extern "C" fn(_, _) -> _ = attachment::map::<T>;
         if !core::ptr::fn_addr_eq(map_of_buf, ours) {
             return None;
         }
@@ -267,248 +161,6 @@ unsafe fn memory_of<'a, T: Driver>(buf: *mut bindings::dma_buf) -> Result<&'a Ar
     obj.memory().ok_or(EINVAL)
 }
 
-/// Operation: somebody's device is going to use the buffer.
-///
-/// # Safety
-///
-/// Like all operations, must only be called by the dma-buf core, for an export of this driver.
-unsafe extern "C" fn attach(
-    _buf: *mut bindings::dma_buf,
-    attach: *mut bindings::dma_buf_attachment,
-) -> c_int {
-    match KBox::new(Attachment::default(), GFP_KERNEL) {
-        Ok(own) => {
-            // SAFETY: The attachment is being made, nobody else knows it.
-            unsafe { (*attach).priv_ = KBox::into_raw(own).cast() };
-            0
-        }
-        Err(_) => ENOMEM.to_errno(),
-    }
-}
-
-/// Operation: the device does not use the buffer any more.
-///
-/// # Safety
-///
-/// As for [`attach`].
-unsafe extern "C" fn detach(
-    _buf: *mut bindings::dma_buf,
-    attach: *mut bindings::dma_buf_attachment,
-) {
-    // SAFETY: The operation `attach` has stored the pointer, and the core has taken the attachment
-    // off its list.
-    drop(unsafe { KBox::from_raw((*attach).priv_.cast::<Attachment>()) });
-}
-
-/// Operation: maps the buffer for the device of the attachment.
-///
-/// # Safety
-///
-/// As for [`attach`]. The reservation lock must be held.
-unsafe extern "C" fn map<T: Driver>(
-    attach: *mut bindings::dma_buf_attachment,
-    direction: dma_data_direction,
-) -> *mut bindings::sg_table {
-    // SAFETY: The attachment is valid, and so is its dma-buf, an export of this driver. The
-    // reservation lock is held, so nobody else uses what is in the private data.
-    let (memory, dev, own) = unsafe {
-        (
-            memory_of::<T>((*attach).dmabuf),
-            (*attach).dev,
-            &mut *(*attach).priv_.cast::<Attachment>(),
-        )
-    };
-    let mapped = memory.and_then(|memory| {
-        // Before the device sees anything, so that nothing can fail after that.
-        own.0.reserve(1, GFP_KERNEL)?;
-        // SAFETY: The device of an attachment is valid.
-        unsafe { map_for(memory, dev, direction) }
-    });
-    match mapped {
-        Ok(mapped) => {
-            let table = mapped.table.as_raw();
-            match own.0.push_within_capacity(mapped) {
-                Ok(()) => table,
-                // Not reached: there is room.
-                Err(_) => ENOMEM.to_ptr(),
-            }
-        }
-        Err(e) => e.to_ptr(),
-    }
-}
-
-/// How mappings are made and taken away: the caches are cared for in separate calls, because a page
-/// may be mapped for several devices.
-// CAST: A flag of the first 32 bits.
-const ATTRS: c_ulong = bindings::DMA_ATTR_SKIP_CPU_SYNC as c_ulong;
-
-/// Pins `memory` and maps it for `dev`, with the caches cleaned.
-///
-/// # Safety
-///
-/// `dev` must be a valid device that can do DMA. The caller unmaps the table.
-unsafe fn map_for(
-    memory: &SharedMemory,
-    dev: *mut bindings::device,
-    direction: dma_data_direction,
-) -> Result<Mapped> {
-    let folios = memory.pin()?;
-    // SAFETY: Required of the caller.
-    let longest = unsafe {
-        // CAST: A number of 32 bits.
-        bindings::dma_max_mapping_size(dev)
-            .min(bindings::qda_helper_dma_get_max_seg_size(dev) as usize)
-    };
-    let table = SgTable::new(|| folios.segments(), longest.max(PAGE_SIZE))?;
-
-    // SAFETY: `dev` is valid. The table describes pages that stay pinned until it is unmapped.
-    unsafe {
-        to_result(bindings::dma_map_sgtable(
-            dev,
-            table.as_raw(),
-            direction,
-            ATTRS,
-        ))?;
-        bindings::qda_helper_dma_sync_sgtable_for_device(dev, table.as_raw(), direction);
-    }
-
-    // INVARIANT: The table was just mapped.
-    Ok(Mapped {
-        table,
-        _folios: folios,
-        direction,
-    })
-}
-
-/// Operation: takes a mapping away.
-///
-/// # Safety
-///
-/// As for [`map`], with a table that it returned for the same attachment.
-unsafe extern "C" fn unmap(
-    attach: *mut bindings::dma_buf_attachment,
-    table: *mut bindings::sg_table,
-    _direction: dma_data_direction,
-) {
-    // SAFETY: As in `map`.
-    let own = unsafe { &mut *(*attach).priv_.cast::<Attachment>() };
-    let Some(index) = own
-        .0
-        .iter()
-        .position(|mapped| mapped.table.as_raw() == table)
-    else {
-        return;
-    };
-    let Ok(mapped) = own.0.remove(index) else {
-        return;
-    };
-    // SAFETY: By the type invariants the table is mapped for the device of the attachment.
-    unsafe {
-        bindings::qda_helper_dma_sync_sgtable_for_cpu((*attach).dev, table, mapped.direction);
-        bindings::dma_unmap_sgtable((*attach).dev, table, mapped.direction, ATTRS);
-    }
-}
-
-/// Calls `f` for the mappings of all attachments of `buf`, with their devices.
-///
-/// # Safety
-///
-/// `buf` must be a valid export of this driver. The reservation lock must not be held.
-unsafe fn for_each_mapped(buf: *mut bindings::dma_buf, f: impl Fn(*mut bindings::device, &Mapped)) {
-    // SAFETY: The dma-buf is valid and holds its lock. Without context the lock cannot fail.
-    unsafe { bindings::dma_resv_lock((*buf).resv, core::ptr::null_mut()) };
-
-    // SAFETY: The dma-buf is valid, and the list is guarded by the lock.
-    let head = unsafe { &raw mut (*buf).attachments };
-    // SAFETY: As above.
-    let mut node = unsafe { (*head).next };
-    while !core::ptr::eq(node, head) {
-        // SAFETY: All nodes of the list but the head are part of an attachment, whose private data
-        // was set by `attach` and is guarded by the lock.
-        unsafe {
-            let attach = kernel::container_of!(node, bindings::dma_buf_attachment, node);
-            let own = &*(*attach).priv_.cast::<Attachment>();
-            for mapped in &own.0 {
-                f((*attach).dev, mapped);
-            }
-            node = (*node).next;
-        }
-    }
-
-    // SAFETY: The lock was taken above.
-    unsafe { bindings::dma_resv_unlock((*buf).resv) };
-}
-
-/// The direction as the mappings in banks want it.
-fn of_device(direction: dma_data_direction) -> Option<Direction> {
-    match direction {
-        dma_data_direction::DMA_TO_DEVICE => Some(Direction::ToDevice),
-        dma_data_direction::DMA_FROM_DEVICE => Some(Direction::FromDevice),
-        dma_data_direction::DMA_BIDIRECTIONAL => Some(Direction::Both),
-        _ => None,
-    }
-}
-
-/// Operation: the CPU is going to access the buffer.
-///
-/// # Safety
-///
-/// As for [`attach`].
-unsafe extern "C" fn begin_cpu_access<T: Driver>(
-    buf: *mut bindings::dma_buf,
-    direction: dma_data_direction,
-) -> c_int {
-    // SAFETY: Required of the caller. The mappings are those of the devices that they come with.
-    unsafe {
-        for_each_mapped(buf, |dev, mapped| {
-            if let Some(direction) = mapped.common(direction) {
-                bindings::qda_helper_dma_sync_sgtable_for_cpu(
-                    dev,
-                    mapped.table.as_raw(),
-                    direction,
-                );
-            }
-        });
-    }
-
-    // SAFETY: Required of the caller.
-    if let (Ok(memory), Some(direction)) = (unsafe { memory_of::<T>(buf) }, of_device(direction)) {
-        let mappings = memory.mappings().lock();
-        mappings.sync_for_cpu(0, memory.size(), direction);
-    }
-    0
-}
-
-/// Operation: the CPU has accessed the buffer.
-///
-/// # Safety
-///
-/// As for [`attach`].
-unsafe extern "C" fn end_cpu_access<T: Driver>(
-    buf: *mut bindings::dma_buf,
-    direction: dma_data_direction,
-) -> c_int {
-    // SAFETY: Required of the caller. The mappings are those of the devices that they come with.
-    unsafe {
-        for_each_mapped(buf, |dev, mapped| {
-            if let Some(direction) = mapped.common(direction) {
-                bindings::qda_helper_dma_sync_sgtable_for_device(
-                    dev,
-                    mapped.table.as_raw(),
-                    direction,
-                );
-            }
-        });
-    }
-
-    // SAFETY: Required of the caller.
-    if let (Ok(memory), Some(direction)) = (unsafe { memory_of::<T>(buf) }, of_device(direction)) {
-        let mappings = memory.mappings().lock();
-        mappings.sync_for_device(0, memory.size(), direction);
-    }
-    0
-}
-
 /// Operation: maps the buffer through the descriptor of the dma-buf. The offset of the area counts
 /// from the start of the buffer.
 ///
@@ -525,57 +177,4 @@ unsafe extern "C" fn mmap<T: Driver>(
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }
-}
-
-/// Operation: maps the buffer for the kernel.
-///
-/// # Safety
-///
-/// As for [`attach`]. The reservation lock must be held.
-unsafe extern "C" fn vmap<T: Driver>(
-    buf: *mut bindings::dma_buf,
-    map: *mut bindings::iosys_map,
-) -> c_int {
-    // SAFETY: The private data of an export is an object, to which it holds a reference.
-    let obj = unsafe { Object::<T>::from_raw((*buf).priv_.cast()) };
-    let result = obj.memory().ok_or(EINVAL).and_then(|memory| {
-        let own = KernelMap::new(memory)?;
-        let address = own.address.as_ptr();
-        obj.kernel_maps.list.lock().push(own, GFP_KERNEL)?;
-        Ok(address)
-    });
-    match result {
-        Ok(address) => {
-            // SAFETY: `map` is valid for writes.
-            unsafe {
-                *map = bindings::iosys_map {
-                    __bindgen_anon_1: bindings::iosys_map__bindgen_ty_1 { vaddr: address },
-                    is_iomem: false,
-                }
-            };
-            0
-        }
-        Err(e) => e.to_errno(),
-    }
-}
-
-/// Operation: takes a mapping for the kernel away.
-///
-/// # Safety
-///
-/// As for [`vmap`], with what it wrote.
-unsafe extern "C" fn vunmap<T: Driver>(buf: *mut bindings::dma_buf, map: *mut bindings::iosys_map) {
-    // SAFETY: As in `vmap`, which wrote the address.
-    let (obj, address) = unsafe {
-        (
-            Object::<T>::from_raw((*buf).priv_.cast()),
-            (*map).__bindgen_anon_1.vaddr,
-        )
-    };
-    let mut list = obj.kernel_maps.list.lock();
-    let index = list.iter().position(|own| own.address.as_ptr() == address);
-    let own = index.and_then(|index| list.remove(index).ok());
-    // Dropped outside of the lock.
-    drop(list);
-    drop(own);
 }
