@@ -44,6 +44,7 @@ struct rpmsg_endpoint_ops {
 /* Mirror of rpmsg_internal.h ends. */
 
 void *qda_sim_phys_to_virt(phys_addr_t phys);
+bool qda_sim_iova_writable(struct device *dev, u64 iova);
 void qda_sim_init_irq_work(struct irq_work *work, void (*func)(struct irq_work *));
 void qda_sim_init_ept(struct rpmsg_endpoint *ept, struct rpmsg_device *rpdev,
 		      rpmsg_rx_cb_t cb, void *priv, u32 addr,

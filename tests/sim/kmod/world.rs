@@ -75,6 +75,10 @@ impl Env for World<'_> {
         self.banks.translate(sid, iova)
     }
 
+    fn writable(&mut self, sid: u32, iova: u64) -> bool {
+        self.banks.writable(sid, iova)
+    }
+
     fn read(&mut self, sid: u32, iova: u64, buf: &mut [u8]) -> Result<(), Fault> {
         self.banks.read(sid, iova, buf)
     }

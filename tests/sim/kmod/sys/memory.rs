@@ -8,8 +8,8 @@
 //! the firmware lock, and the channel's driver cannot have removed its banks then (see
 //! `transport`). Takes no lock itself.
 //!
-//! The io-pgtable code offers no way to ask for permissions, so a write to a page that is
-//! mapped read-only is not noticed.
+//! Whether a page is mapped for writing is asked of the SMMU's page table in a way that only
+//! the SMMUv3 driver has (see `smmu.c`); behind any other IOMMU every page counts as writable.
 
 use super::bindings;
 use super::transport::ChannelDevice;
@@ -103,6 +103,15 @@ impl<'a> Banks<'a> {
         (phys != 0).then_some(phys)
     }
 
+    /// Is the page of `iova`, which translates, mapped for writing?
+    pub(crate) fn writable(&mut self, sid: u32, iova: u64) -> bool {
+        match self.find(sid) {
+            // SAFETY: As for the domain in `translate`.
+            Some(bank) => unsafe { bindings::qda_sim_iova_writable(bank.dev, iova) },
+            None => false,
+        }
+    }
+
     /// Kernel address and length of the piece of `len` bytes at `iova` that lies in one page.
     fn piece(&mut self, sid: u32, iova: u64, len: usize) -> Option<(*mut u8, usize)> {
         let phys = self.translate(sid, iova)?;
@@ -138,7 +147,8 @@ impl<'a> Banks<'a> {
         let mut rest = buf;
         let mut at = iova;
         while !rest.is_empty() {
-            let Some((to, n)) = self.piece(sid, at, rest.len()) else {
+            let piece = self.piece(sid, at, rest.len());
+            let Some((to, n)) = piece.filter(|_| self.writable(sid, at)) else {
                 return Err(Fault {
                     sid,
                     iova: at,

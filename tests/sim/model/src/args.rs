@@ -292,6 +292,10 @@ impl State<'_> {
             );
         }
         let data = self.page_entry(env, req, sid, i, raw, quiet)? + raw.pv % PAGE;
+        let last = data + (raw.len - 1);
+        if !quiet && i >= req.ins() && !(env.writable(sid, data) && env.writable(sid, last)) {
+            bad!(env, req, "out argument {} cannot be written", i);
+        }
         let inline = data >= iova && data - iova < req.size;
         if !quiet {
             if raw.pv >> 48 == 0xFFFF {

@@ -27,10 +27,13 @@ pub trait Env {
     /// Physical address behind `iova`, `None` when the SMMU does not translate it.
     fn translate(&mut self, sid: u32, iova: u64) -> Option<u64>;
 
+    /// Is the page of `iova`, which translates, mapped for writing? True when nobody can tell.
+    fn writable(&mut self, sid: u32, iova: u64) -> bool;
+
     /// Reads memory as the DSP does. Nothing is promised about `buf` after a fault.
     fn read(&mut self, sid: u32, iova: u64, buf: &mut [u8]) -> Result<(), Fault>;
 
-    /// Writes memory as the DSP does. Pages before the faulting one may be written.
+    /// Writes memory as the DSP does; pages must be mapped for writing. Pages before the faulting one may be written.
     fn write(&mut self, sid: u32, iova: u64, buf: &[u8]) -> Result<(), Fault>;
 
     /// Sends a response. The driver may see it before this returns.

@@ -532,3 +532,24 @@ fn large_ranges_are_sampled() {
         r.w.pages.insert(at, frame);
     }
 }
+
+#[test]
+fn outputs_must_be_writable() {
+    let (mut r, h) = start("mem");
+    r.w.map(1, 0xC000_0000, 0x3000);
+    r.w.read_only.push((1, 0xC000_2000));
+    let touch = |out: A| [A::In(words(&[1])), A::InAt(0xC000_2000, 8), A::Out(16), out];
+    assert_eq!(
+        run(&mut r, h, 6, &touch(A::OutAt(0xC000_0000, 0x2000))).0,
+        0
+    );
+    r.clean();
+    // As output only that page is wrong, and the access faults.
+    assert_eq!(
+        run(&mut r, h, 6, &touch(A::OutAt(0xC000_1000, 0x1001))).0,
+        0x8000_0401
+    );
+    assert_eq!(r.w.violations.len(), 1, "{:?}", r.w.violations);
+    assert_eq!(r.w.faults.len(), 1);
+    assert!(r.w.faults[0].write && r.w.faults[0].iova == 0xC000_2000);
+}

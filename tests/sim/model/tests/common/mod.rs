@@ -25,6 +25,8 @@ pub struct World {
     pub faults: Vec<Fault>,
     pub now: u64,
     pub banks: HashMap<u32, u32>,
+    /// Pages that are mapped for reading only.
+    pub read_only: Vec<(u32, u64)>,
 }
 
 impl World {
@@ -64,6 +66,9 @@ impl Env for World {
         self.at(sid, iova)
             .map(|(p, o)| 0x4000_0000 + p as u64 * PAGE + o as u64)
     }
+    fn writable(&mut self, sid: u32, iova: u64) -> bool {
+        !self.read_only.contains(&(sid, iova / PAGE * PAGE))
+    }
     fn read(&mut self, sid: u32, iova: u64, buf: &mut [u8]) -> Result<(), Fault> {
         let (mut iova, write) = (iova, false);
         let mut rest = buf;
@@ -81,7 +86,9 @@ impl Env for World {
         let (mut iova, write) = (iova, true);
         let mut rest = buf;
         while !rest.is_empty() {
-            let (p, o) = self.at(sid, iova).ok_or(Fault { sid, iova, write })?;
+            let writable = self.writable(sid, iova);
+            let place = self.at(sid, iova).filter(|_| writable);
+            let (p, o) = place.ok_or(Fault { sid, iova, write })?;
             let n = rest.len().min(4096 - o);
             let (now, later) = rest.split_at(n);
             self.memory[p][o..o + n].copy_from_slice(now);
