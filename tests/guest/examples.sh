@@ -66,7 +66,7 @@ filter_without_place() {
 echo "KTAP version 1"
 echo "1..8"
 example rust-echo example-rust-echo
-example rust-buffer example-rust-buffer cdsp "/dev/dri/$card"
+example rust-buffer-and-c-lend example-c-lend "/dev/dri/$card" example-rust-buffer cdsp -
 example rust-buffer-other-dsp example-rust-buffer adsp
 example c-echo example-c-echo
 example c-echo-other-dsp example-c-echo adsp

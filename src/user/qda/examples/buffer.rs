@@ -3,12 +3,11 @@
 //! shared between two processes on the DSP, dma-bufs of other drivers, time
 //! limits, and memory that the DSP keeps between calls.
 //!
-//! Usage: buffer [DSP [CARD]], default cdsp. CARD is a DRM node that makes dumb
-//! buffers, as that of vgem; without one that part is left out. Ends with status 0
-//! only if everything was as expected.
+//! Usage: buffer [DSP [-]], default cdsp. With "-", standard input is a dma-buf of
+//! another driver, as the example "lend" of uapi/examples gives it. Ends with
+//! status 0 only if everything was as expected.
 
-use std::fs::File;
-use std::os::fd::{AsFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -34,7 +33,15 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let dsp = arguments.next().unwrap_or_else(|| "cdsp".into());
-    match run(&dsp, arguments.next().as_deref()) {
+    let lent = match arguments.next().as_deref() {
+        None => false,
+        Some("-") => true,
+        Some(other) => {
+            eprintln!("buffer: what is \"{other}\"?");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&dsp, lent) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("buffer: {error}");
@@ -43,12 +50,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(dsp: &str, card: Option<&str>) -> Outcome {
+fn run(dsp: &str, lent: bool) -> Outcome {
     let session = Device::find(dsp)?.create_process(&ProcessOptions::new())?;
     no_copies(&session)?;
     shared(&session, dsp)?;
-    if let Some(card) = card {
-        foreign(&session, card)?;
+    if lent {
+        foreign(&session, std::io::stdin())?;
     }
     time_limit(&session)?;
     kept_by_the_dsp(&session)?;
@@ -160,9 +167,8 @@ fn shared(session: &Session, dsp: &str) -> Outcome {
 }
 
 /// A dma-buf of another driver.
-fn foreign(session: &Session, card: &str) -> Outcome {
-    let card = File::options().read(true).write(true).open(card)?;
-    let buffer = session.import(dumb_buffer(card.as_fd())?)?;
+fn foreign(session: &Session, dma_buf: impl AsFd) -> Outcome {
+    let buffer = session.import(dma_buf)?;
     let sent = pattern(buffer.len() as usize, 4);
     let mut memory = buffer.map()?;
     // Its exporter owns the caches.
@@ -170,23 +176,22 @@ fn foreign(session: &Session, card: &str) -> Outcome {
     memory.write_at(0, &sent)?;
     access.end()?;
     let mut back = vec![0; sent.len()];
-    Module::open(session, ECHO)?
-        .call(COPY)
+    let echo = Module::open(session, ECHO)?;
+    echo.call(COPY)
         .input_buffer(&buffer, ..)
         .output(&mut back)
         .run()?;
     expect(back == sent, "other bytes of the foreign buffer")?;
+    let sent = pattern(buffer.len() as usize, 5);
+    echo.call(COPY)
+        .input(&sent)
+        .output_buffer(&buffer, ..)
+        .run()?;
+    let access = buffer.begin_access(Access::Read)?;
+    expect(memory.to_vec(0, sent.len())? == sent, "the DSP's bytes")?;
+    access.end()?;
     println!("buffer: {} bytes of another driver", buffer.len());
     Ok(())
-}
-
-/// A picture of 300 KiB that a screen might show, as dma-buf.
-fn dumb_buffer(card: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
-    let made = drm_ffi::mode::dumbbuffer::create(card, 320, 240, 32, 0)?;
-    let flags = (libc::O_CLOEXEC | libc::O_RDWR) as u32;
-    let prime = drm_ffi::gem::handle_to_fd(card, made.handle, flags)?;
-    // SAFETY: the kernel has just made this descriptor for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(prime.fd) })
 }
 
 /// The end of the client's patience is not the end of the call.
