@@ -4,6 +4,8 @@
 # Everything slow is kept in $XDG_CACHE_HOME/qda (~/.cache/qda), everything else is made below build/.
 
 INPUT ?= tests/data/numbers.txt
+PICTURE ?= tests/data/picture.png
+OUT ?=
 export KERNEL_DEBS DEBIAN_MIRROR VERBOSE TIMEOUT
 export QDA_TARGET = $(MAKECMDGOALS)
 
@@ -11,7 +13,8 @@ export QDA_TARGET = $(MAKECMDGOALS)
 
 help:
 	@echo 'make run [INPUT=file]    let a simulated DSP sum the integers of a file (one per line) and find'
-	@echo '                         their maximum, on the stock kernel in a virtual machine'
+	@echo '                         their maximum, and draw the edges of a picture (PICTURE=in.png OUT=out.png), on the'
+	@echo '                         stock kernel in a virtual machine'
 	@echo 'make test                everything that proves the tree; ends with "N passed, N failed, N skipped"'
 	@echo 'make check               the part of it that needs no guest and takes seconds'
 	@echo "make miri                the protocol's tests under Miri, if this machine has a nightly toolchain with it"
@@ -26,7 +29,7 @@ help:
 	@echo 'folder, DEBIAN_MIRROR=address overrides the mirror of apt. run, test, check and shell need root rights.'
 
 run:
-	@scripts/run "$(INPUT)"
+	@scripts/run "$(INPUT)" "$(PICTURE)" "$(OUT)"
 
 test:
 	@scripts/test
