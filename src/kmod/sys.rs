@@ -5,8 +5,6 @@
 //! All `unsafe` of the module is here. Each file is written as a patch for rust/kernel would be
 //! and names its place there. Nothing in here knows FastRPC.
 
-#![expect(dead_code, reason = "buffers: not all of it is used yet")]
-
 mod bindings;
 pub(crate) mod cb;
 pub(crate) mod completion;

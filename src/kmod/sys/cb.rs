@@ -15,9 +15,10 @@
 //!
 //! # Lock order
 //!
-//! The lock of a bank (see [`Bank`]) is taken inside the locks of the driver, and outside of those
-//! of the driver core, the IOMMU core and the DMA API. No two banks are locked at once. No lock of
-//! the driver is taken inside.
+//! The locks of a bank (see [`Bank`]) are taken inside the locks of the driver, and outside of
+//! those of the driver core, the IOMMU core, the DMA API and the exporters of dma-bufs. No two banks
+//! are locked at once. Of the locks of the driver only those of [`dma`](crate::sys::dma) are taken
+//! inside.
 //!
 //! # Place in rust/kernel
 //!

@@ -355,13 +355,6 @@ fn pause() -> Result {
 /// The value is counted in `users` of the memory.
 pub(crate) struct InUse(Arc<SharedMemory>);
 
-impl InUse {
-    /// The memory that is used.
-    pub(crate) fn memory(&self) -> &Arc<SharedMemory> {
-        &self.0
-    }
-}
-
 impl Drop for InUse {
     fn drop(&mut self) {
         // By the type invariants the count is not zero.

@@ -74,11 +74,6 @@ impl<T: Chore> Periodic<T> {
         })
     }
 
-    /// Returns what is run.
-    pub(crate) fn chore(&self) -> &T {
-        &self.chore
-    }
-
     /// Lets the chore run after one period, unless it is about to run anyway.
     ///
     /// May be called in any context.

@@ -60,7 +60,7 @@ impl MemoryMapping {
     /// Pins and maps `memory`. Returns the device address of its first byte, too.
     fn new(bank: &Arc<Bank>, memory: &SharedMemory) -> Result<(Arc<Self>, u64)> {
         let folios = memory.pin()?;
-        let table = SgTable::new(|| folios.segments(), usize::MAX)?;
+        let table = SgTable::of_folios(&folios, usize::MAX)?;
 
         // SAFETY: The pages stay allocated as long as they are pinned. The pins go into the same
         // structure as the mapping, which is dropped first, as it is here if something fails.

@@ -104,7 +104,8 @@ impl DmaMemory {
     /// was removed. May sleep.
     pub(crate) fn new(bank: &Arc<Bank>, size: usize) -> Result<Arc<Self>> {
         let pages = Pages::new(size)?;
-        let table = SgTable::of_pages(&mut pages.list()?, pages.size)?;
+        // SAFETY: The list has the pages of the area.
+        let table = unsafe { SgTable::of_pages(&mut pages.list()?, pages.size) }?;
 
         // SAFETY: The mapping is put into the same structure as the pages and is dropped first, as
         // it is here if something fails.
@@ -205,33 +206,23 @@ impl DmaMemory {
 
     /// Makes what the CPU wrote visible to the device, and orders it before a later message.
     pub(crate) fn sync_for_device(&self, offset: usize, len: usize) {
-        self.sync_range_for_device(offset, len, Direction::Both);
-    }
-
-    /// Makes what the device wrote visible to the CPU, after its message was received.
-    pub(crate) fn sync_for_cpu(&self, offset: usize, len: usize) {
-        self.sync_range_for_cpu(offset, len, Direction::Both);
-    }
-
-    /// Like [`Self::sync_for_device`], for a range that is used in only one direction.
-    pub(crate) fn sync_range_for_device(&self, offset: usize, len: usize, direction: Direction) {
         if self.sync {
             // Holding the lock keeps the mapping while it is used.
             if let Some(mapping) = &*self.mapping.lock() {
-                mapping.sync_for_device(offset, len, direction);
+                mapping.sync_for_device(offset, len, Direction::Both);
             }
         }
         // SAFETY: A barrier has no requirements.
         unsafe { bindings::qda_helper_dma_wmb() };
     }
 
-    /// Like [`Self::sync_for_cpu`], for a range that is used in only one direction.
-    pub(crate) fn sync_range_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
+    /// Makes what the device wrote visible to the CPU, after its message was received.
+    pub(crate) fn sync_for_cpu(&self, offset: usize, len: usize) {
         // SAFETY: A barrier has no requirements.
         unsafe { bindings::qda_helper_dma_rmb() };
         if self.sync {
             if let Some(mapping) = &*self.mapping.lock() {
-                mapping.sync_for_cpu(offset, len, direction);
+                mapping.sync_for_cpu(offset, len, Direction::Both);
             }
         }
     }

@@ -8,7 +8,8 @@
 use super::Direction;
 use crate::sys::{
     bindings,
-    cb::Bank, //
+    cb::Bank,
+    shmem::Folios, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -23,10 +24,6 @@ use kernel::{
 // CAST: `u32` fits into `usize` wherever this driver can be built.
 const LONGEST: usize = u32::MAX as usize & !(PAGE_SIZE - 1);
 
-/// A piece of physically contiguous memory: the page that it begins in, the offset of its first
-/// byte from the start of that page, and its length.
-pub(in crate::sys) type Segment = (*mut bindings::page, usize, usize);
-
 /// A table of pieces of memory.
 ///
 /// # Invariants
@@ -39,100 +36,93 @@ pub(in crate::sys) struct SgTable {
 // SAFETY: A table may be used and freed by any thread.
 unsafe impl Send for SgTable {}
 
-/// An entry in the making: where it begins, for comparison, and what it holds.
-struct Run {
-    next: u64,
+/// A piece of physically contiguous memory.
+///
+/// # Invariants
+///
+/// `page` is a page that exists.
+#[derive(Clone, Copy)]
+struct Piece {
+    /// The page that `offset` counts from.
     page: *mut bindings::page,
     offset: usize,
     len: usize,
 }
 
-impl Run {
-    fn start((page, offset, len): Segment) -> Option<Self> {
-        let next = physical_end(page, offset, len)?;
-        Some(Self {
-            next,
-            page,
-            offset,
-            len,
-        })
+impl Piece {
+    /// Returns the physical address of the first byte.
+    fn start(&self) -> Option<u64> {
+        // SAFETY: By the type invariant it is a page.
+        let page = unsafe { bindings::qda_helper_page_to_phys(self.page) };
+        page.checked_add(u64::try_from(self.offset).ok()?)
     }
 
-    /// Appends a segment if it follows directly and there is room.
-    fn append(&mut self, (page, offset, len): Segment) -> Option<bool> {
-        let start = physical_end(page, offset, 0)?;
-        let sum = self.len.checked_add(len)?;
-        if start != self.next || sum > LONGEST {
+    /// Appends a piece if it follows directly and the sum fits into one entry.
+    fn append(&mut self, other: &Self) -> Option<bool> {
+        let end = self.start()?.checked_add(u64::try_from(self.len).ok()?)?;
+        let sum = self.len.checked_add(other.len)?;
+        if other.start()? != end || sum > LONGEST {
             return Some(false);
         }
-        self.next = physical_end(page, offset, len)?;
         self.len = sum;
         Some(true)
     }
-}
 
-/// Returns the physical address behind `len` bytes at `offset` from the start of `page`.
-fn physical_end(page: *mut bindings::page, offset: usize, len: usize) -> Option<u64> {
-    // SAFETY: The function only computes with the pointer, which is that of a page.
-    let start = unsafe { bindings::qda_helper_page_to_phys(page) };
-    let end = offset.checked_add(len)?;
-    start.checked_add(u64::try_from(end).ok()?)
-}
-
-impl Run {
-    /// Calls `f` for each piece of at most `longest` bytes.
-    fn for_each_piece(&self, longest: usize, f: &mut impl FnMut(Segment) -> Result) -> Result {
+    /// Calls `f` for each part of at most `longest` bytes.
+    fn for_each_part(&self, longest: usize, f: &mut impl FnMut(Self) -> Result) -> Result {
         let mut at: usize = 0;
         while at < self.len {
             let len = self.len.saturating_sub(at).min(longest);
-            let offset = self.offset.checked_add(at).ok_or(EINVAL)?;
-            f((self.page, offset, len))?;
+            f(Self {
+                page: self.page,
+                offset: self.offset.checked_add(at).ok_or(EINVAL)?,
+                len,
+            })?;
             at = at.checked_add(len).ok_or(EINVAL)?;
         }
         Ok(())
     }
 }
 
-/// Calls `f` for each piece of at most `longest` bytes of the memory that `segments` are. Fails if
-/// `f` does, or with `EINVAL` if a segment is out of all bounds.
-fn for_each_piece(
-    segments: impl Iterator<Item = Segment>,
+/// Merges adjacent pieces, and calls `f` for each part of at most `longest` bytes of the result.
+/// Fails if `f` does, or with `EINVAL` if a piece is out of all bounds.
+fn for_each_entry(
+    pieces: impl Iterator<Item = Piece>,
     longest: usize,
-    mut f: impl FnMut(Segment) -> Result,
+    mut f: impl FnMut(Piece) -> Result,
 ) -> Result {
-    let mut current: Option<Run> = None;
-    for segment in segments {
+    let mut current: Option<Piece> = None;
+    for piece in pieces {
         if let Some(run) = &mut current {
-            if run.append(segment).ok_or(EINVAL)? {
+            if run.append(&piece).ok_or(EINVAL)? {
                 continue;
             }
-            run.for_each_piece(longest, &mut f)?;
+            run.for_each_part(longest, &mut f)?;
         }
-        current = Some(Run::start(segment).ok_or(EINVAL)?);
+        current = Some(piece);
     }
     match &current {
-        Some(run) => run.for_each_piece(longest, &mut f),
+        Some(run) => run.for_each_part(longest, &mut f),
         None => Ok(()),
     }
 }
 
 impl SgTable {
-    /// Makes a table of segments, in which adjacent ones are merged up to `longest` bytes.
+    /// Makes a table of pinned pages, in which adjacent ones are merged up to `longest` bytes.
     ///
-    /// `segments` is called twice and must say the same both times. Nothing is done with the pages
-    /// but computing. The entries are charged to the calling task. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// * `EINVAL`: there are no segments, or they are out of all bounds.
-    /// * `ENOMEM`.
-    pub(in crate::sys) fn new<I: Iterator<Item = Segment>>(
-        segments: impl Fn() -> I,
-        longest: usize,
-    ) -> Result<Self> {
+    /// Nothing is done with the pages but computing, and they are not kept. The entries are charged
+    /// to the calling task. Fails with `ENOMEM`. May sleep.
+    pub(in crate::sys) fn of_folios(folios: &Folios, longest: usize) -> Result<Self> {
         let longest = longest.clamp(PAGE_SIZE, LONGEST) & !(PAGE_SIZE - 1);
+        // INVARIANT: Pinned pages exist.
+        let pieces = || {
+            folios
+                .segments()
+                .map(|(page, offset, len)| Piece { page, offset, len })
+        };
+
         let mut count: u32 = 0;
-        for_each_piece(segments(), longest, |_| {
+        for_each_entry(pieces(), longest, |_| {
             count = count.checked_add(1).ok_or(ENOMEM)?;
             Ok(())
         })?;
@@ -149,14 +139,14 @@ impl SgTable {
 
         // SAFETY: The table was just filled.
         let mut sg = unsafe { (*this.as_raw()).sgl };
-        for_each_piece(segments(), longest, |(page, offset, len)| {
-            let len = u32::try_from(len).map_err(|_| EINVAL)?;
-            let offset = u32::try_from(offset).map_err(|_| EINVAL)?;
+        for_each_entry(pieces(), longest, |piece| {
+            let len = u32::try_from(piece.len).map_err(|_| EINVAL)?;
+            let offset = u32::try_from(piece.offset).map_err(|_| EINVAL)?;
             let entry = NonNull::new(sg).ok_or(EINVAL)?.as_ptr();
             // SAFETY: `entry` is an entry of the table: `sg_next` gives NULL behind the last one.
-            // The page is that of a segment.
+            // By the type invariant of the piece it has a page.
             unsafe {
-                bindings::qda_helper_sg_set_page(entry, page, len, offset);
+                bindings::qda_helper_sg_set_page(entry, piece.page, len, offset);
                 sg = bindings::sg_next(entry);
             }
             Ok(())
@@ -172,8 +162,12 @@ impl SgTable {
 
     /// Makes a table of `size` bytes in whole pages, in which adjacent pages are merged.
     ///
-    /// Nothing is done with the pages but computing. May sleep.
-    pub(super) fn of_pages(pages: &mut [*mut bindings::page], size: usize) -> Result<Self> {
+    /// Nothing is done with the pages but computing, and they are not kept. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// All pointers must be those of pages that exist.
+    pub(super) unsafe fn of_pages(pages: &mut [*mut bindings::page], size: usize) -> Result<Self> {
         if pages.len().checked_mul(PAGE_SIZE) != Some(size) {
             return Err(EINVAL);
         }
@@ -181,7 +175,7 @@ impl SgTable {
         let this = Self::empty()?;
 
         // SAFETY: `table` is valid for writes, there are `count` pages, which together have `size`
-        // bytes. On failure the table is left empty.
+        // bytes and exist by the requirements of this function. On failure the table is left empty.
         to_result(unsafe {
             bindings::sg_alloc_table_from_pages_segment(
                 this.as_raw(),
@@ -206,29 +200,6 @@ impl SgTable {
     /// Returns the pointer to the C structure.
     pub(in crate::sys) fn as_raw(&self) -> *mut bindings::sg_table {
         self.table.get()
-    }
-
-    /// Gives the table away. [`Self::from_raw`] gets it back.
-    pub(in crate::sys) fn into_raw(self) -> *mut bindings::sg_table {
-        let this = core::mem::ManuallyDrop::new(self);
-        // SAFETY: `table` is read once: `this` is neither dropped nor used again.
-        let table = KBox::into_raw(unsafe { core::ptr::read(&this.table) });
-        // CAST: `Opaque` is a transparent wrapper.
-        table.cast()
-    }
-
-    /// Takes a table back.
-    ///
-    /// # Safety
-    ///
-    /// `ptr` must come from [`Self::into_raw`], and must not be used after this.
-    pub(in crate::sys) unsafe fn from_raw(ptr: *mut bindings::sg_table) -> Self {
-        // INVARIANT: It was a valid `SgTable` before.
-        //
-        // SAFETY: By the requirements of this function, the pointer is that of a box.
-        // CAST: `Opaque` is a transparent wrapper.
-        let table = unsafe { KBox::from_raw(ptr.cast()) };
-        Self { table }
     }
 }
 

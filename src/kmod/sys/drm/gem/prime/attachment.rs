@@ -162,7 +162,7 @@ unsafe fn map_for(
         bindings::dma_max_mapping_size(dev)
             .min(bindings::qda_helper_dma_get_max_seg_size(dev) as usize)
     };
-    let table = SgTable::new(|| folios.segments(), longest.max(PAGE_SIZE))?;
+    let table = SgTable::of_folios(&folios, longest)?;
 
     // SAFETY: `dev` is valid. The table describes pages that stay pinned until it is unmapped.
     unsafe {
