@@ -33,7 +33,6 @@ use crate::sys::{
 };
 use kernel::{
     error::to_result,
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
