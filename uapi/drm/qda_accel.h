@@ -59,8 +59,8 @@ extern "C" {
  * that process, and only there; it stays mapped, so that the next use costs
  * nothing, until the buffer is gone or the process has ended. The DSP sees the
  * pages of the buffer and nothing else of the host's memory. A buffer that two
- * processes use has a mapping in each bank. An imported buffer must be contiguous
- * in the address space of the bank, otherwise its use fails with EINVAL.
+ * processes use is mapped once for each. An imported buffer must be contiguous in
+ * the address space of the bank, otherwise its use fails with EINVAL.
  *
  * The first use of a buffer may fail with ENOMEM: no memory, or no room left in
  * the address space of the context bank, which most DSPs limit to 4 GiB.
@@ -93,9 +93,10 @@ extern "C" {
  * - Imported buffers: their exporter owns the caches. On DSPs that do not see the
  *   caches of the CPU, every access of the CPU between two calls is enclosed in
  *   DMA_BUF_IOCTL_SYNC (START and END) of the dma-buf.
- * - Buffers that the DSP uses between calls, as with DRM_QDA_MAP_FD: the driver
- *   does not know when. The CPU's accesses are enclosed in DMA_BUF_IOCTL_SYNC on
- *   an export of the buffer, and CPU and DSP agree on whose turn it is.
+ * - Buffers that the DSP uses between calls, with DRM_QDA_MAP_FD or by the tag of
+ *   a handle argument: the driver does not know when. The CPU's accesses are
+ *   enclosed in DMA_BUF_IOCTL_SYNC on an export of the buffer, and CPU and DSP
+ *   agree on whose turn it is.
  *
  * A program that always encloses its accesses in DMA_BUF_IOCTL_SYNC is right with
  * every buffer on every DSP.
@@ -428,10 +429,14 @@ struct drm_qda_init_create {
  * REMOTE_MUNMAP or the end of the process, also when its handles and file
  * descriptors are closed.
  *
+ * The call waits for the DSP, but only for some seconds, and signals do not end
+ * the wait.
+ *
  * Errors: ENOTCONN (no process), EBADF (@fd), EINVAL (@fd is no dma-buf or
  * missing, @request, @flags, @pad, @vaddrin with pages of the kernel, @offset and
- * @size outside the buffer), ENOSPC (limit of the file), ETIMEDOUT (the mapping
- * stays until the process ends). Returns the DSP's result.
+ * @size outside the buffer or nothing), E2BIG and ENOSPC (limits of GEM_CREATE,
+ * for pages of the kernel), ETIMEDOUT (the memory stays with the DSP until the
+ * process ends). Returns the DSP's result.
  */
 struct drm_qda_mem_map {
 	/** @request: In. QDA_MAP_REQUEST_LEGACY or QDA_MAP_REQUEST_ATTR. */
@@ -451,8 +456,8 @@ struct drm_qda_mem_map {
 	/** @attrs: In. Not used. */
 	__u32 attrs;
 	/**
-	 * @offset: In. ATTR: first byte in the buffer, passed to the DSP.
-	 * LEGACY: not used.
+	 * @offset: In. ATTR: first byte in the buffer, below 2 GiB, passed to
+	 * the DSP. LEGACY: not used; the mapping begins with the buffer.
 	 */
 	__u32 offset;
 	/** @pad: In. Zero. */
@@ -463,8 +468,8 @@ struct drm_qda_mem_map {
 	 */
 	__u64 vaddrin;
 	/**
-	 * @size: In. Bytes. 0: up to the end of the buffer. Not 0 for pages of
-	 * the kernel.
+	 * @size: In. Bytes. LEGACY: rounded up to whole pages, not 0. ATTR: 0
+	 * means up to the end of the buffer.
 	 */
 	__u64 size;
 	/** @vaddrout: Out. Address on the DSP, an opaque number for the host. */
@@ -508,10 +513,10 @@ struct drm_qda_fastrpc_invoke_args {
 	/**
 	 * @ptr: In. Buffer: user address of the data. With a file descriptor it
 	 * says where the data is in the dma-buf: if the calling process has a
-	 * mapping at the address, it must be one of this dma-buf and hold all of
-	 * the data, and its offset counts; an address where nothing is mapped
-	 * means the first byte of the dma-buf. Handle: first byte in the
-	 * dma-buf, below 4 GiB.
+	 * mapping at the address, it must be one of this dma-buf, not private
+	 * and writable, and hold all of the data, and its offset counts; an
+	 * address where nothing is mapped means the first byte of the dma-buf.
+	 * Handle: first byte in the dma-buf, below 4 GiB.
 	 */
 	__u64 ptr;
 	/**
@@ -540,8 +545,8 @@ struct drm_qda_fastrpc_invoke_args {
  * Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (@args
  * is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes
  * than DRM_QDA_MAX_INLINE_SIZE), EBADF (no such fd), EINVAL (an fd that is no
- * dma-buf, a range that is not in it), ENOSPC, EINTR, EPIPE. Returns the DSP's
- * result.
+ * dma-buf, a range that is not in it), ENOSPC (also: the DSP holds very many
+ * buffers of handles), EINTR, EPIPE. Returns the DSP's result.
  */
 struct drm_qda_invoke_args {
 	/**
@@ -573,8 +578,9 @@ struct drm_qda_invoke_args {
  * @handle.
  *
  * HANDLE: @offset, @length (both below 4 GiB) and @tag go to the DSP, whose code
- * finds the object by its tag, in this call and later. The object stays mapped
- * until the DSP says that it dropped the tag, or the process ends.
+ * finds the object by its tag, in this call and later. The object is held until
+ * the DSP says that it dropped the tag, or the process ends, also when its handle
+ * is closed.
  */
 struct drm_qda_call_arg {
 	/** @address: In. INLINE: user address of the data. */
@@ -615,8 +621,11 @@ struct drm_qda_call_arg {
  * address is bad), ENOENT (no such GEM handle), EINVAL (a field that is not as
  * described, the order, a range that is not in its object), E2BIG (more inline
  * bytes than DRM_QDA_MAX_INLINE_SIZE; bytes that the kernel does not know are not
- * zero), ETIMEDOUT (@deadline_ns passed; the DSP goes on with the call and may
- * still write to its buffers, its answer is dropped), ENOSPC, EINTR, EPIPE.
+ * zero), ETIMEDOUT (@deadline_ns passed), ENOSPC (also: the DSP holds very many
+ * buffers of handles), EINTR, EPIPE.
+ *
+ * After ETIMEDOUT and EINTR the DSP goes on with the call and may still write to
+ * its buffers, which stay mapped until it answers; the answer is dropped.
  */
 struct drm_qda_call {
 	/**
@@ -626,7 +635,7 @@ struct drm_qda_call {
 	__u64 args;
 	/**
 	 * @deadline_ns: In. Time of CLOCK_MONOTONIC in nanoseconds up to which
-	 * the call waits; 0: no limit.
+	 * the call waits; 0: no limit. Nothing is sent after that time.
 	 */
 	__u64 deadline_ns;
 	/**

@@ -107,7 +107,7 @@ pub struct drm_qda_init_create {
     #[doc = " @file: In. User address of the shell. With a dma-buf, the place of the\n shell in it follows from this address as from\n drm_qda_fastrpc_invoke_args.ptr."]
     pub file: __u64,
 }
-#[doc = " struct drm_qda_mem_map - map a buffer into the process on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_MAP, for mappings that outlast a call. A call\n does not need it: its arguments are mapped for the call.\n\n LEGACY gives the process memory, usually for its heap. The pages come from a\n dma-buf or, without one, from the kernel; those of the kernel are not visible\n to the CPU and count against the limit of the file. The mapping is known by\n its address on the DSP.\n\n ATTR makes a buffer known to code on the DSP under the number of its file\n descriptor, which this code gets in an argument and looks up. The mapping is\n known by number, address and size. The number may be closed or used for\n something else afterwards; the buffer stays what it was.\n\n The DSP can reach the whole buffer in either case. The buffer is held until\n REMOTE_MUNMAP or the end of the process, also when its handles and file\n descriptors are closed.\n\n Errors: ENOTCONN (no process), EBADF (@fd), EINVAL (@fd is no dma-buf or\n missing, @request, @flags, @pad, @vaddrin with pages of the kernel, @offset and\n @size outside the buffer), ENOSPC (limit of the file), ETIMEDOUT (the mapping\n stays until the process ends). Returns the DSP's result."]
+#[doc = " struct drm_qda_mem_map - map a buffer into the process on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_MAP, for mappings that outlast a call. A call\n does not need it: its arguments are mapped for the call.\n\n LEGACY gives the process memory, usually for its heap. The pages come from a\n dma-buf or, without one, from the kernel; those of the kernel are not visible\n to the CPU and count against the limit of the file. The mapping is known by\n its address on the DSP.\n\n ATTR makes a buffer known to code on the DSP under the number of its file\n descriptor, which this code gets in an argument and looks up. The mapping is\n known by number, address and size. The number may be closed or used for\n something else afterwards; the buffer stays what it was.\n\n The DSP can reach the whole buffer in either case. The buffer is held until\n REMOTE_MUNMAP or the end of the process, also when its handles and file\n descriptors are closed.\n\n The call waits for the DSP, but only for some seconds, and signals do not end\n the wait.\n\n Errors: ENOTCONN (no process), EBADF (@fd), EINVAL (@fd is no dma-buf or\n missing, @request, @flags, @pad, @vaddrin with pages of the kernel, @offset and\n @size outside the buffer or nothing), E2BIG and ENOSPC (limits of GEM_CREATE,\n for pages of the kernel), ETIMEDOUT (the memory stays with the DSP until the\n process ends). Returns the DSP's result."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_mem_map {
@@ -119,13 +119,13 @@ pub struct drm_qda_mem_map {
     pub fd: __s32,
     #[doc = " @attrs: In. Not used."]
     pub attrs: __u32,
-    #[doc = " @offset: In. ATTR: first byte in the buffer, passed to the DSP.\n LEGACY: not used."]
+    #[doc = " @offset: In. ATTR: first byte in the buffer, below 2 GiB, passed to\n the DSP. LEGACY: not used; the mapping begins with the buffer."]
     pub offset: __u32,
     #[doc = " @pad: In. Zero."]
     pub pad: __u32,
     #[doc = " @vaddrin: In. Address wanted on the DSP, a hint; 0: any, and the only\n choice for pages of the kernel."]
     pub vaddrin: __u64,
-    #[doc = " @size: In. Bytes. 0: up to the end of the buffer. Not 0 for pages of\n the kernel."]
+    #[doc = " @size: In. Bytes. LEGACY: rounded up to whole pages, not 0. ATTR: 0\n means up to the end of the buffer."]
     pub size: __u64,
     #[doc = " @vaddrout: Out. Address on the DSP, an opaque number for the host."]
     pub vaddrout: __u64,
@@ -149,7 +149,7 @@ pub struct drm_qda_mem_unmap {
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_fastrpc_invoke_args {
-    #[doc = " @ptr: In. Buffer: user address of the data. With a file descriptor it\n says where the data is in the dma-buf: if the calling process has a\n mapping at the address, it must be one of this dma-buf and hold all of\n the data, and its offset counts; an address where nothing is mapped\n means the first byte of the dma-buf. Handle: first byte in the\n dma-buf, below 4 GiB."]
+    #[doc = " @ptr: In. Buffer: user address of the data. With a file descriptor it\n says where the data is in the dma-buf: if the calling process has a\n mapping at the address, it must be one of this dma-buf, not private\n and writable, and hold all of the data, and its offset counts; an\n address where nothing is mapped means the first byte of the dma-buf.\n Handle: first byte in the dma-buf, below 4 GiB."]
     pub ptr: __u64,
     #[doc = " @length: In. Bytes. Buffer: 0 is an empty argument, the other fields\n are not used. Handle: below 4 GiB."]
     pub length: __u64,
@@ -158,7 +158,7 @@ pub struct drm_qda_fastrpc_invoke_args {
     #[doc = " @attr: In. Read by no one; zero."]
     pub attr: __u32,
 }
-#[doc = " struct drm_qda_invoke_args - call a method on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_INVOKE. Waits without time limit until the\n DSP answers. Everyone who has the file may call, from any thread; calls of\n several threads run side by side.\n\n Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (@args\n is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes\n than DRM_QDA_MAX_INLINE_SIZE), EBADF (no such fd), EINVAL (an fd that is no\n dma-buf, a range that is not in it), ENOSPC, EINTR, EPIPE. Returns the DSP's\n result."]
+#[doc = " struct drm_qda_invoke_args - call a method on the DSP\n\n Argument of DRM_IOCTL_QDA_REMOTE_INVOKE. Waits without time limit until the\n DSP answers. Everyone who has the file may call, from any thread; calls of\n several threads run side by side.\n\n Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (@args\n is 0 but @sc has arguments, or an address is bad), E2BIG (more inline bytes\n than DRM_QDA_MAX_INLINE_SIZE), EBADF (no such fd), EINVAL (an fd that is no\n dma-buf, a range that is not in it), ENOSPC (also: the DSP holds very many\n buffers of handles), EINTR, EPIPE. Returns the DSP's result."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_invoke_args {
@@ -169,7 +169,7 @@ pub struct drm_qda_invoke_args {
     #[doc = " @args: In. User address of an array of struct\n drm_qda_fastrpc_invoke_args with DRM_QDA_SCALARS_ARGS(@sc) elements;\n 0 if there are none."]
     pub args: __u64,
 }
-#[doc = " struct drm_qda_call_arg - one argument of a DRM_IOCTL_QDA_CALL\n\n Since version 1.1. Fields that the kind does not use are zero, otherwise the\n call fails with EINVAL.\n\n INLINE: @length bytes at @address are copied in or out; outputs are copied out\n also when the DSP's result is not 0. All inline arguments of a call together\n have at most DRM_QDA_MAX_INLINE_SIZE bytes.\n\n BUFFER: the DSP reads or writes @length bytes from @offset on in the object\n @handle.\n\n HANDLE: @offset, @length (both below 4 GiB) and @tag go to the DSP, whose code\n finds the object by its tag, in this call and later. The object stays mapped\n until the DSP says that it dropped the tag, or the process ends."]
+#[doc = " struct drm_qda_call_arg - one argument of a DRM_IOCTL_QDA_CALL\n\n Since version 1.1. Fields that the kind does not use are zero, otherwise the\n call fails with EINVAL.\n\n INLINE: @length bytes at @address are copied in or out; outputs are copied out\n also when the DSP's result is not 0. All inline arguments of a call together\n have at most DRM_QDA_MAX_INLINE_SIZE bytes.\n\n BUFFER: the DSP reads or writes @length bytes from @offset on in the object\n @handle.\n\n HANDLE: @offset, @length (both below 4 GiB) and @tag go to the DSP, whose code\n finds the object by its tag, in this call and later. The object is held until\n the DSP says that it dropped the tag, or the process ends, also when its handle\n is closed."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_call_arg {
@@ -192,13 +192,13 @@ pub struct drm_qda_call_arg {
     #[doc = " @pad: In. Zero."]
     pub pad: __u32,
 }
-#[doc = " struct drm_qda_call - call a method on the DSP\n\n Argument of DRM_IOCTL_QDA_CALL, since version 1.1. Everyone who has the file\n may call, from any thread; calls of several threads run side by side.\n\n The arguments come in this order: buffers (INLINE and BUFFER, mixed freely)\n that go in, buffers that come out, HANDLEs that go in, HANDLEs that come out;\n at most DRM_QDA_MAX_BUFS of each direction and DRM_QDA_MAX_HANDLES of each\n direction.\n\n Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (an\n address is bad), ENOENT (no such GEM handle), EINVAL (a field that is not as\n described, the order, a range that is not in its object), E2BIG (more inline\n bytes than DRM_QDA_MAX_INLINE_SIZE; bytes that the kernel does not know are not\n zero), ETIMEDOUT (@deadline_ns passed; the DSP goes on with the call and may\n still write to its buffers, its answer is dropped), ENOSPC, EINTR, EPIPE."]
+#[doc = " struct drm_qda_call - call a method on the DSP\n\n Argument of DRM_IOCTL_QDA_CALL, since version 1.1. Everyone who has the file\n may call, from any thread; calls of several threads run side by side.\n\n The arguments come in this order: buffers (INLINE and BUFFER, mixed freely)\n that go in, buffers that come out, HANDLEs that go in, HANDLEs that come out;\n at most DRM_QDA_MAX_BUFS of each direction and DRM_QDA_MAX_HANDLES of each\n direction.\n\n Errors: ENOTCONN (no process), EPERM (handles of the kernel), EFAULT (an\n address is bad), ENOENT (no such GEM handle), EINVAL (a field that is not as\n described, the order, a range that is not in its object), E2BIG (more inline\n bytes than DRM_QDA_MAX_INLINE_SIZE; bytes that the kernel does not know are not\n zero), ETIMEDOUT (@deadline_ns passed), ENOSPC (also: the DSP holds very many\n buffers of handles), EINTR, EPIPE.\n\n After ETIMEDOUT and EINTR the DSP goes on with the call and may still write to\n its buffers, which stay mapped until it answers; the answer is dropped."]
 #[repr(C)]
 #[derive(Debug, Default, Copy, Clone, PartialEq)]
 pub struct drm_qda_call {
     #[doc = " @args: In. User address of @arg_count elements, each beginning with a\n struct drm_qda_call_arg; 0 if there are none."]
     pub args: __u64,
-    #[doc = " @deadline_ns: In. Time of CLOCK_MONOTONIC in nanoseconds up to which\n the call waits; 0: no limit."]
+    #[doc = " @deadline_ns: In. Time of CLOCK_MONOTONIC in nanoseconds up to which\n the call waits; 0: no limit. Nothing is sent after that time."]
     pub deadline_ns: __u64,
     #[doc = " @handle: In. What is called: DRM_QDA_HANDLE_REMOTECTL to load\n modules, or a handle that the loader gave."]
     pub handle: __u32,

@@ -82,11 +82,11 @@ enum Kind {
 
 impl Session {
     /// Maps a part of a buffer into the process, where code on the DSP finds it
-    /// by the [tag](RemoteMapping::tag). The start of the part is below 4 GiB.
+    /// by the [tag](RemoteMapping::tag). The start of the part is below 2 GiB.
     ///
     /// Errno of [`Error::Os`]: EINVAL (an imported buffer that the DSP cannot
-    /// use), ENOMEM, EINTR, ENODEV, EPIPE, ETIMEDOUT. [`Error::Dsp`] if the DSP
-    /// refused.
+    /// use), ENOMEM, ENODEV, EPIPE, ETIMEDOUT (the memory stays with the DSP until
+    /// the process ends). [`Error::Dsp`] if the DSP refused.
     pub fn map(
         &self,
         buffer: &Buffer<'_>,
@@ -97,8 +97,11 @@ impl Session {
         if size == 0 {
             return Err(Error::Argument("an empty range cannot be mapped"));
         }
+        // The protocol has a number with sign here.
         let offset = u32::try_from(offset)
-            .map_err(|_| Error::Argument("the mapping begins beyond 4 GiB"))?;
+            .ok()
+            .filter(|&offset| i32::try_from(offset).is_ok())
+            .ok_or(Error::Argument("the mapping begins beyond 2 GiB"))?;
         let fd = buffer.export()?;
         let address = self.remote_map(uapi::drm_qda_mem_map {
             request: uapi::QDA_MAP_REQUEST_ATTR,
@@ -276,7 +279,8 @@ mod tests {
         };
         assert!(mistake(5..5).contains("empty"));
         assert!(mistake(0..(1 << 33) + 1).contains("not in its buffer"));
-        assert!(mistake(1 << 32..1 << 33).contains("beyond 4 GiB"));
+        assert!(mistake(1 << 31..1 << 33).contains("beyond 2 GiB"));
+        assert!(mistake(1 << 32..1 << 33).contains("beyond 2 GiB"));
         let error = session.map(&buffer, 0..4096, MapMode::Tagged).unwrap_err();
         assert_eq!(error.errno(), Some(libc::ENOTTY));
     }
