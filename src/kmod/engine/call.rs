@@ -312,7 +312,7 @@ impl Session {
                     };
                     // The DSP may use it beyond this call.
                     let keep = self.mappings().hold(buffer)?;
-                    let keep = self.kept().prepare(*tag, buffer.key(), keep)?;
+                    let keep = self.parked().kept().prepare(*tag, buffer.key(), keep)?;
                     Found {
                         arg: Arg::Handle {
                             fd: *tag,
@@ -342,7 +342,7 @@ impl Session {
         if request.deadline.is_some_and(Deadline::has_passed) {
             return Err(CallError::TimedOut);
         }
-        let entry = self.enter()?;
+        let entry = self.parked().enter()?;
         let mut holds = Holds::new();
         self.find_buffers(request.arguments, &mut holds)?;
         let planned = request.plan()?;
@@ -382,7 +382,7 @@ impl Session {
         for argument in request.arguments.iter_mut() {
             if let Argument::Found(Found { keep, .. }) = argument {
                 if let Some(new) = keep.take() {
-                    self.kept().keep(new);
+                    self.parked().kept().keep(new);
                 }
             }
         }
@@ -399,7 +399,7 @@ impl Session {
                         }
                     });
                 }
-                self.take_dropped(&in_flight);
+                self.parked().take_dropped(&in_flight);
                 request.copy_out(memory)?;
                 Ok(result)
             }

@@ -171,7 +171,7 @@ impl Dsp {
                 Holdings {
                     mappings: sum.mappings.saturating_add(session.mappings().len()),
                     remote_maps: sum.remote_maps.saturating_add(maps.len()),
-                    held: sum.held.saturating_add(session.kept().len()),
+                    held: sum.held.saturating_add(session.parked().kept().len()),
                     heap_bytes: sum.heap_bytes.saturating_add(maps.provided()),
                 }
             })

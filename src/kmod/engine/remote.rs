@@ -441,7 +441,7 @@ impl Session {
 
     /// Asks the DSP and waits for the answer, but not for ever, and not for signals.
     fn ask<M: Method>(&self, method: &M) -> Asked<M::Reply> {
-        let entry = match self.enter() {
+        let entry = match self.parked().enter() {
             Ok(entry) => entry,
             Err(e) => return Asked::Failed(e),
         };

@@ -18,12 +18,19 @@
 //!
 //! # Locking
 //!
-//! One mutex each around the parked calls, the message of the release and the memory of the
-//! process. None is held across a wait.
+//! One mutex each around the message of the release and the memory of the process; parked calls have
+//! their own (see `parked`). None is held across a wait.
 
+mod parked;
 mod unborn;
 
-pub(crate) use self::unborn::Unborn;
+pub(crate) use self::{
+    parked::{
+        InFlight,
+        Parked, //
+    },
+    unborn::Unborn, //
+};
 
 use crate::{
     engine::{
@@ -33,12 +40,8 @@ use crate::{
             Writer, //
         },
         bank::Seat,
-        buffer::{
-            Hold,
-            Holds, //
-        },
+        buffer::Hold,
         channel::{
-            Abandoned,
             Header,
             Origin,
             Waited, //
@@ -48,7 +51,6 @@ use crate::{
             CallError,
             CallResult, //
         },
-        kept::Kept,
         mapping::Mappings,
         remote::RemoteMaps, //
     },
@@ -56,17 +58,11 @@ use crate::{
         context::Pd,
         encode::Encoder,
         errors::DspResult,
-        fdlist,
-        layout::{
-            Metadata,
-            Plan,
-            FD_LIST_SIZE, //
-        },
+        layout::Plan,
         methods::{
             Method,
             Release, //
         },
-        scalars::Scalars,
         wire::{
             ClientId,
             Sender, //
@@ -114,35 +110,6 @@ const ARRIVED: usize = 0;
 /// Event: the DSP has answered to the release, or is not waited for any more.
 const DEPARTED: usize = 1;
 
-/// What the DSP may touch until a call is settled.
-pub(crate) struct InFlight {
-    /// The message.
-    pub(crate) memory: CallMemory,
-    /// What its arguments are.
-    pub(crate) scalars: Scalars,
-    /// The buffers.
-    pub(crate) holds: Holds,
-}
-
-impl InFlight {
-    /// A call without buffers.
-    fn new(memory: CallMemory, scalars: Scalars) -> Self {
-        Self {
-            memory,
-            scalars,
-            holds: Holds::new(),
-        }
-    }
-}
-
-/// Calls that their waiters gave up, and room for those that may be.
-struct Ledger {
-    /// Calls under way. Each may be parked at any time, and parking must not fail.
-    in_flight: usize,
-    /// Calls that the DSP has not answered. Capacity: `in_flight` more than there are.
-    parked: KVec<Abandoned<InFlight>>,
-}
-
 /// Whether the process must be released, and the memory to do it with.
 enum Farewell {
     /// There is no process.
@@ -177,15 +144,13 @@ pub(crate) struct Session {
     pd: Pd,
     // Memory goes before the seat: whoever sits there next must find the bank empty.
     #[pin]
-    ledger: Mutex<Ledger>,
+    parked: Parked,
     #[pin]
     farewell: Mutex<Farewell>,
     /// [`ARRIVED`] and [`DEPARTED`].
     events: CompletionTable,
     #[pin]
     memory: Mutex<ProcessMemory>,
-    #[pin]
-    kept: Kept,
     #[pin]
     remote_maps: RemoteMaps,
     // Behind everything that holds a buffer.
@@ -234,9 +199,9 @@ impl Session {
         &self.remote_maps
     }
 
-    /// The buffers behind handles that the DSP has.
-    pub(crate) fn kept(&self) -> &Kept {
-        &self.kept
+    /// Calls that nobody waits for, and the buffers behind handles that the DSP has.
+    pub(crate) fn parked(&self) -> &Parked {
+        &self.parked
     }
 
     /// Whether caches need no care.
@@ -262,26 +227,6 @@ impl Session {
             .ok()
             .and_then(|size| self.dsp.addressing().dsp_range(self.sid(), iova, size))
             .ok_or(CallError::NoMemory)
-    }
-
-    /// Begins a call: makes sure that it can be parked, and forgets parked calls that are settled.
-    pub(crate) fn enter(&self) -> CallResult<Entry<'_>> {
-        let mut ledger = self.ledger.lock();
-        if !ledger.parked.is_empty() {
-            let channel = self.dsp.channel();
-            ledger.parked.retain(|call| match call.settled(channel) {
-                Some(in_flight) => {
-                    in_flight.memory.sync_for_cpu();
-                    self.take_dropped(in_flight);
-                    false
-                }
-                None => true,
-            });
-        }
-        let room = ledger.in_flight.checked_add(1).ok_or(CallError::NoSlot)?;
-        ledger.parked.reserve(room, GFP_KERNEL)?;
-        ledger.in_flight = room;
-        Ok(Entry { session: self })
     }
 
     /// Makes a call of the kernel for this session and waits for the answer.
@@ -327,7 +272,7 @@ impl Session {
         let waited = pending.wait_timeout(timeout);
         if let Waited::Answered(_, in_flight) = &waited {
             in_flight.memory.sync_for_cpu();
-            self.take_dropped(in_flight);
+            self.parked.take_dropped(in_flight);
         }
         Ok(waited)
     }
@@ -347,22 +292,6 @@ impl Session {
             }
         }
         Ok(reply)
-    }
-
-    /// Looks at what the DSP says it has dropped, once the message of a call is ours again. A call
-    /// that nobody waited for is looked at when the next one begins.
-    pub(crate) fn take_dropped(&self, in_flight: &InFlight) {
-        if self.kept.len() == 0 {
-            return;
-        }
-        let mut list = [0; FD_LIST_SIZE];
-        // Every message has room for the list. If not, the DSP has dropped nothing.
-        let offset = Metadata::new(in_flight.scalars).fd_list();
-        if in_flight.memory.read(offset, &mut list).is_ok() {
-            for tag in fdlist::dropped_tags(&list) {
-                self.kept.dropped(tag);
-            }
-        }
     }
 
     /// Sends the release, if there is a process, and says whether the DSP can no longer touch its
@@ -389,20 +318,10 @@ impl Session {
             Ok(Waited::Gone(_)) | Err(CallError::Gone) => Released::DspGone,
             Ok(Waited::GaveUp(_, abandoned)) => {
                 // The session goes into quarantine, and the message with it.
-                self.park_for_good(abandoned);
+                self.parked.keep_for_good(abandoned);
                 Released::Unknown
             }
             Err(_) => Released::Unknown,
-        }
-    }
-
-    /// Keeps a call of the kernel that was not answered.
-    fn park_for_good(&self, abandoned: Abandoned<InFlight>) {
-        // Calls of the kernel are few; each had its room reserved at birth.
-        let mut ledger = self.ledger.lock();
-        if let Err(e) = ledger.parked.push_within_capacity(abandoned) {
-            // Cannot happen. Losing the memory is better than giving it to somebody else.
-            mem::forget(e);
         }
     }
 
@@ -492,24 +411,4 @@ fn confirms_release(result: DspResult) -> bool {
     const INVALID_PROCESS: DspResult = DspResult::from_bits(0x8000_0434);
     const NO_SUCH_PROCESS: DspResult = DspResult::from_bits(0x8000_0441);
     result.is_success() || result == INVALID_PROCESS || result == NO_SUCH_PROCESS
-}
-
-/// A client's call under way.
-pub(crate) struct Entry<'a> {
-    session: &'a Session,
-}
-
-impl Entry<'_> {
-    /// Keeps a call that its waiter gave up until the DSP has answered it.
-    pub(crate) fn park(self, abandoned: Abandoned<InFlight>) {
-        // There is room: this call was counted when it began.
-        self.session.park_for_good(abandoned);
-    }
-}
-
-impl Drop for Entry<'_> {
-    fn drop(&mut self) {
-        let mut ledger = self.session.ledger.lock();
-        ledger.in_flight = ledger.in_flight.saturating_sub(1);
-    }
 }

@@ -8,7 +8,7 @@
 use super::{
     Farewell,
     InFlight,
-    Ledger,
+    Parked,
     ProcessMemory,
     Session,
     ShellMemory,
@@ -31,7 +31,6 @@ use crate::{
             CallError,
             CallResult, //
         },
-        kept::Kept,
         mapping::Mappings,
         remote::RemoteMaps, //
     },
@@ -84,8 +83,6 @@ impl Unborn {
         let seat = dsp.banks().sit()?;
         let arena = Arena::new(seat.bank())?;
         let farewell = arena.take(MESSAGE)?;
-        // Room for the release and for a creation that is not answered.
-        let parked = KVec::with_capacity(2, GFP_KERNEL)?;
         let events = CompletionTable::new(2)?;
 
         let session = dsp.enroll(|client| {
@@ -93,11 +90,10 @@ impl Unborn {
                 try_pin_init!(Session {
                     client,
                     pd,
-                    ledger <- new_mutex!(Ledger { in_flight: 2, parked }, "qda_ledger"),
+                    parked <- Parked::new(dsp),
                     farewell <- new_mutex!(Farewell::Unborn(farewell), "qda_farewell"),
                     events,
                     memory <- new_mutex!(ProcessMemory::default(), "qda_process_memory"),
-                    kept <- Kept::new(),
                     remote_maps <- RemoteMaps::new(),
                     mappings <- Mappings::new(seat.bank()),
                     copied: Atomic::new(0),
@@ -191,7 +187,7 @@ impl Unborn {
             Waited::GaveUp(why, abandoned) => {
                 // The process may yet come to life: nothing of it may be used otherwise.
                 if let Some(session) = self.session.take() {
-                    session.park_for_good(abandoned);
+                    session.parked.keep_for_good(abandoned);
                     session.give_up_arrival();
                     session.dsp.quarantine(&session);
                 }
