@@ -262,6 +262,7 @@ impl Session {
     }
 
     /// Finds the buffers of a call in the bank, and maps those that are new.
+    #[inline(never)]
     fn find_buffers(&self, arguments: &mut [Argument], holds: &mut Holds) -> CallResult {
         for argument in arguments {
             let found = match argument {
@@ -338,11 +339,49 @@ impl Session {
     /// Outputs are copied whatever the result is. A signal ends the wait with
     /// [`CallError::Interrupted`], the deadline with [`CallError::TimedOut`]; the DSP goes on with
     /// the call, and its memory and buffers stay until it has answered.
-    pub(crate) fn call(&self, request: CallRequest<'_>) -> CallResult<DspResult> {
+    #[inline(never)]
+    pub(crate) fn call(&self, mut request: CallRequest<'_>) -> CallResult<DspResult> {
         if request.deadline.is_some_and(Deadline::has_passed) {
             return Err(CallError::TimedOut);
         }
         let entry = self.parked().enter()?;
+        let (message, in_flight) = self.prepare_call(&mut request)?;
+        let header = Header {
+            sender: Sender::Client(self.client()),
+            pd: self.pd(),
+            tid: task::current_tid(),
+            handle: request.handle,
+        };
+        let pending = self
+            .dsp()
+            .channel()
+            .submit(Origin::Client, header, message, in_flight)
+            // Nothing was sent: the memory goes back to the arena.
+            .map_err(|(e, _in_flight)| e)?;
+        for argument in request.arguments.iter_mut() {
+            if let Argument::Found(Found { keep, .. }) = argument {
+                if let Some(new) = keep.take() {
+                    self.parked().kept().keep(new);
+                }
+            }
+        }
+
+        match pending.wait_interruptible(request.deadline) {
+            Waited::Answered(result, in_flight) => {
+                self.finish_call(&request, in_flight)?;
+                Ok(result)
+            }
+            Waited::Gone(_in_flight) => Err(CallError::Gone),
+            Waited::GaveUp(why, abandoned) => {
+                entry.park(abandoned);
+                Err(why)
+            }
+        }
+    }
+
+    /// Does everything that comes before sending.
+    #[inline(never)]
+    fn prepare_call(&self, request: &mut CallRequest<'_>) -> CallResult<(Message, InFlight)> {
         let mut holds = Holds::new();
         self.find_buffers(request.arguments, &mut holds)?;
         let planned = request.plan()?;
@@ -357,57 +396,28 @@ impl Session {
                     .sync_for_device(span.offset, span.len, direction);
             });
         }
-
-        let header = Header {
-            sender: Sender::Client(self.client()),
-            pd: self.pd(),
-            tid: task::current_tid(),
-            handle: request.handle,
+        let in_flight = InFlight {
+            memory,
+            scalars: request.scalars,
+            holds,
         };
-        let pending = self
-            .dsp()
-            .channel()
-            .submit(
-                Origin::Client,
-                header,
-                message,
-                InFlight {
-                    memory,
-                    scalars: request.scalars,
-                    holds,
-                },
-            )
-            // Nothing was sent: the memory goes back to the arena.
-            .map_err(|(e, _in_flight)| e)?;
-        for argument in request.arguments.iter_mut() {
-            if let Argument::Found(Found { keep, .. }) = argument {
-                if let Some(new) = keep.take() {
-                    self.parked().kept().keep(new);
-                }
-            }
-        }
+        Ok((message, in_flight))
+    }
 
-        match pending.wait_interruptible(request.deadline) {
-            Waited::Answered(result, in_flight) => {
-                let InFlight { memory, holds, .. } = &in_flight;
-                memory.sync_for_cpu();
-                if !self.is_coherent() {
-                    request.for_each_part(holds, |hold, span, direction| {
-                        if let Direction::FromDevice = direction {
-                            hold.mapping()
-                                .sync_for_cpu(span.offset, span.len, direction);
-                        }
-                    });
+    /// Takes the outputs of a call that was answered.
+    #[inline(never)]
+    fn finish_call(&self, request: &CallRequest<'_>, in_flight: InFlight) -> CallResult {
+        let InFlight { memory, holds, .. } = &in_flight;
+        memory.sync_for_cpu();
+        if !self.is_coherent() {
+            request.for_each_part(holds, |hold, span, direction| {
+                if let Direction::FromDevice = direction {
+                    hold.mapping()
+                        .sync_for_cpu(span.offset, span.len, direction);
                 }
-                self.parked().take_dropped(&in_flight);
-                request.copy_out(memory)?;
-                Ok(result)
-            }
-            Waited::Gone(_in_flight) => Err(CallError::Gone),
-            Waited::GaveUp(why, abandoned) => {
-                entry.park(abandoned);
-                Err(why)
-            }
+            });
         }
+        self.parked().take_dropped(&in_flight);
+        request.copy_out(memory)
     }
 }

@@ -176,6 +176,7 @@ impl Channel {
     /// Sends a request. `memory` is what the DSP may touch until the answer is there.
     ///
     /// Takes no time but the transport's. If it fails, nothing was sent, and the memory comes back.
+    #[inline(never)]
     pub(crate) fn submit<M>(
         &self,
         origin: Origin,
@@ -311,6 +312,7 @@ pub(crate) enum Waited<M> {
 
 impl<M> Pending<'_, M> {
     /// Waits for the answer until a signal arrives or the deadline has passed.
+    #[inline(never)]
     pub(crate) fn wait_interruptible(self, deadline: Option<Deadline>) -> Waited<M> {
         loop {
             let (slot, wakeups) = (self.word.slot(), &self.channel.wakeups);
@@ -340,6 +342,7 @@ impl<M> Pending<'_, M> {
     }
 
     /// Waits for the answer for at most `timeout`; signals do not matter.
+    #[inline(never)]
     pub(crate) fn wait_timeout(self, timeout: Duration) -> Waited<M> {
         // Closing the channel wakes every slot once, and an earlier call in this slot may have
         // left a wake-up; more than that means that the answer is there.

@@ -269,6 +269,7 @@ enum Asked<R> {
 impl Session {
     /// Maps memory into the process. Gives the DSP's result and the address on the DSP, which is 0
     /// unless the result is a success.
+    #[inline(never)]
     pub(crate) fn remote_map(&self, request: MapRequest) -> CallResult<(DspResult, u64)> {
         match request {
             MapRequest::Provide {
@@ -310,6 +311,7 @@ impl Session {
         }
     }
 
+    #[inline(never)]
     fn map_heap(
         &self,
         flags: HeapFlags,
@@ -334,6 +336,7 @@ impl Session {
 
     /// Maps `buffer` for the session. Gives the page entry from its beginning to the end of `len`
     /// bytes at `offset`.
+    #[inline(never)]
     fn hold_pages(&self, buffer: &Buffer, offset: u64, len: u64) -> CallResult<(Hold, PageEntry)> {
         buffer.check_range(offset, len)?;
         if len == 0 {
@@ -356,6 +359,7 @@ impl Session {
     }
 
     /// Asks the DSP to map what `record` describes, and enters the record if it does.
+    #[inline(never)]
     fn map_and_record<M>(
         &self,
         kind: Kind,
@@ -390,6 +394,7 @@ impl Session {
     }
 
     /// Undoes a mapping. What no mapping of this session fits is refused, and nothing is sent.
+    #[inline(never)]
     pub(crate) fn remote_unmap(&self, request: UnmapRequest) -> CallResult<DspResult> {
         // To put the record back must not fail.
         let room = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
@@ -440,6 +445,7 @@ impl Session {
     }
 
     /// Asks the DSP and waits for the answer, but not for ever, and not for signals.
+    #[inline(never)]
     fn ask<M: Method>(&self, method: &M) -> Asked<M::Reply> {
         let entry = match self.parked().enter() {
             Ok(entry) => entry,

@@ -56,7 +56,10 @@ use crate::{
     },
     proto::{
         context::Pd,
-        encode::Encoder,
+        encode::{
+            Encoder,
+            Message, //
+        },
         errors::DspResult,
         layout::Plan,
         methods::{
@@ -230,6 +233,8 @@ impl Session {
     }
 
     /// Makes a call of the kernel for this session and waits for the answer.
+    // Not inline, and neither are its callers: messages are built on a stack that is small.
+    #[inline(never)]
     pub(crate) fn kernel_call<M: Method>(
         &self,
         method: &M,
@@ -258,16 +263,34 @@ impl Session {
         let message = encoder.finish()?;
         memory.sync_for_device();
 
+        self.send_and_wait(
+            origin,
+            M::HANDLE,
+            message,
+            InFlight::new(memory, M::SCALARS),
+            timeout,
+        )
+    }
+
+    #[inline(never)]
+    fn send_and_wait(
+        &self,
+        origin: Origin,
+        handle: u32,
+        message: Message,
+        in_flight: InFlight,
+        timeout: Duration,
+    ) -> CallResult<Waited<InFlight>> {
         let header = Header {
             sender: Sender::Kernel,
             pd: self.pd,
             tid: task::current_tid(),
-            handle: M::HANDLE,
+            handle,
         };
         let pending = self
             .dsp
             .channel()
-            .submit(origin, header, message, InFlight::new(memory, M::SCALARS))
+            .submit(origin, header, message, in_flight)
             .map_err(|(e, _in_flight)| e)?;
         let waited = pending.wait_timeout(timeout);
         if let Waited::Answered(_, in_flight) = &waited {
@@ -304,6 +327,7 @@ impl Session {
         released
     }
 
+    #[inline(never)]
     fn try_release(&self, timeout: Duration) -> Released {
         let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
         let memory = match farewell {

@@ -110,6 +110,7 @@ impl Unborn {
     }
 
     /// Attaches to the process that the protection domain names.
+    #[inline(never)]
     pub(crate) fn attach(self) -> CallResult<(DspResult, Option<Arc<Session>>)> {
         let session = self.session()?;
         let memory = session.arena.take(MESSAGE)?;
@@ -124,6 +125,7 @@ impl Unborn {
     }
 
     /// Creates a process.
+    #[inline(never)]
     pub(crate) fn create(
         self,
         spec: &SessionSpec,

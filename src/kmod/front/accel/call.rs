@@ -49,7 +49,7 @@ use zerocopy::{
 };
 
 /// Most arguments that a call keeps on the stack. With more it allocates.
-const FEW: usize = 8;
+const FEW: usize = 4;
 
 /// The arguments of a call.
 struct Arguments {
@@ -93,14 +93,21 @@ pub(super) fn invoke(
     let scalars = Scalars::new(arg.sc);
     let mut arguments = Arguments::new(scalars.total())?;
     let arguments = arguments.as_mut_slice();
-    if let Some(mut reader) = open_array(arg.args, arguments.len(), size_of::<InvokeArg>())? {
+    fetch_old(arg.args, scalars, arguments)?;
+    Ok(caller.call(scalars, arguments, None)?.raw())
+}
+
+/// Reads and classifies the arguments of a call in the old dialect.
+#[inline(never)]
+fn fetch_old(from: u64, scalars: Scalars, arguments: &mut [Argument]) -> Result {
+    if let Some(mut reader) = open_array(from, arguments.len(), size_of::<InvokeArg>())? {
         for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
             let mut raw = InvokeArg::new_zeroed();
             reader.read_slice(raw.as_mut_bytes())?;
             *argument = classify_old(class, &raw)?;
         }
     }
-    Ok(caller.call(scalars, arguments, None)?.raw())
+    Ok(())
 }
 
 /// Opens the array of `count` arguments, if there are any.
@@ -112,6 +119,7 @@ fn open_array(from: u64, count: usize, stride: usize) -> Result<Option<UserSlice
     Ok(Some(UserSlice::new(user_ptr(from)?, bytes).reader()))
 }
 
+#[inline(never)]
 fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
     match (class.is_handle(), raw.fd) {
         (false, _) if raw.length == 0 => Ok(Argument::Empty),
@@ -166,16 +174,7 @@ pub(super) fn call(
 
     let mut arguments = Arguments::new(count)?;
     let arguments = arguments.as_mut_slice();
-    let mut counts = Counts::default();
-    if let Some(mut reader) = open_array(arg.args, count, stride)? {
-        for argument in arguments.iter_mut() {
-            let mut raw = CallArg::new_zeroed();
-            reader.read_slice(raw.as_mut_bytes())?;
-            refuse_extension(&mut reader, stride.saturating_sub(size_of::<CallArg>()))?;
-            counts.add(&raw)?;
-            *argument = classify_new(file, &raw)?;
-        }
-    }
+    let counts = fetch_new(file, arg.args, stride, arguments)?;
     let scalars = counts.scalars(arg.method).ok_or(EINVAL)?;
     let deadline = match arg.deadline_ns {
         0 => None,
@@ -185,7 +184,29 @@ pub(super) fn call(
     Ok(0)
 }
 
+/// Reads and classifies the arguments of a call in the new dialect.
+#[inline(never)]
+fn fetch_new(
+    file: &drm::File<Accel>,
+    from: u64,
+    stride: usize,
+    arguments: &mut [Argument],
+) -> Result<Counts> {
+    let mut counts = Counts::default();
+    if let Some(mut reader) = open_array(from, arguments.len(), stride)? {
+        for argument in arguments {
+            let mut raw = CallArg::new_zeroed();
+            reader.read_slice(raw.as_mut_bytes())?;
+            refuse_extension(&mut reader, stride.saturating_sub(size_of::<CallArg>()))?;
+            counts.add(&raw)?;
+            *argument = classify_new(file, &raw)?;
+        }
+    }
+    Ok(counts)
+}
+
 /// Reads `len` bytes behind an element that this version knows. They must ask for nothing.
+#[inline(never)]
 fn refuse_extension(reader: &mut UserSliceReader, len: usize) -> Result {
     let mut tail = [0; MAX_ARG_STRIDE - size_of::<CallArg>()];
     let tail = tail.get_mut(..len).ok_or(EINVAL)?;
@@ -196,6 +217,7 @@ fn refuse_extension(reader: &mut UserSliceReader, len: usize) -> Result {
     }
 }
 
+#[inline(never)]
 fn classify_new(file: &drm::File<Accel>, raw: &CallArg) -> Result<Argument> {
     if raw.flags != 0 || raw.pad != 0 {
         return Err(EINVAL);
