@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Buffers that are exported and imported: by this node, by the other DSP's, by other drivers.
 //!
-//! The other drivers are udmabuf, which is part of the stock kernel, and vgem, which the script
-//! loads. vgem attaches to what it imports at once; udmabuf only exports.
+//! The other drivers are udmabuf, which is part of the stock kernel and only exports; vgem, which
+//! attaches to what it imports and does not map it; and the stock driver of the DSPs, which
+//! attaches and maps.
 
 use std::os::fd::{
     AsRawFd,
@@ -64,7 +65,7 @@ mod imports;
 
 pub const SUITE: Suite = Suite {
     name: "prime",
-    restore: Some(super::gem::restore),
+    restore: Some(restore),
     cases: &[
         case("export_flags", "T98", exports::flags),
         case("mmap_of_the_dma_buf", "T81, T98", exports::mmap),
@@ -92,6 +93,7 @@ pub const SUITE: Suite = Suite {
         case("vgem_attaches", "T98", foreign::vgem_attaches),
         case("vgem_keeps_the_buffer", "T82, T98", foreign::vgem_keeps),
         case("other_dsp_attaches", "T93, T98", foreign::other_dsp),
+        case("stock_driver_maps", "T82, T98", foreign::stock_driver_maps).limit(120),
         case("exporter_leaves", "T82, T120", foreign::exporter_leaves),
         case("importer_leaves", "T82, T120", foreign::importer_leaves),
     ],
@@ -103,6 +105,20 @@ const SOON: Duration = Duration::from_secs(10);
 const OURS: &str = "qda";
 /// What the page counters may be off by.
 const SLACK: u64 = 2 << 20;
+
+/// Name of the stock driver on the rpmsg bus.
+const STOCK: &str = "qcom,fastrpc";
+
+/// Takes everything back from the stock driver and binds whatever is not.
+fn restore() -> Outcome {
+    if kmod::loaded("fastrpc") {
+        for channel in kmod::channels() {
+            channel.set_override("")?;
+        }
+        kmod::must_remove("fastrpc")?;
+    }
+    super::gem::restore()
+}
 
 const PAGES: usize = 6;
 const SIZE: usize = PAGES * PAGE;

@@ -88,8 +88,15 @@ pub fn split_areas() -> Outcome {
                 check(&area, 1, left)?;
             }
         }
+        // The last page of the buffer keeps all of it.
         area.unmap(4 * PAGE, PAGE)?;
         area.unmap(9 * PAGE, 3 * PAGE)?;
+        check(&area, 1, 7..8)?;
+        ensure!(
+            Held::now()?.files > before.files,
+            "a page of the buffer is mapped and no file is held"
+        );
+        area.unmap(7 * PAGE, PAGE)?;
         before.wait_for_return(SLACK)?;
     }
     Ok(())

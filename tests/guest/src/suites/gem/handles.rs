@@ -369,9 +369,29 @@ pub fn close_races_use() -> Outcome {
 
 pub fn storm() -> Outcome {
     let before = Held::now()?;
-    let free = buffer::meminfo("MemAvailable")?;
+    // The first two fill what the kernel keeps for itself.
+    one_storm(&before)?;
+    one_storm(&before)?;
+    thread::sleep(Duration::from_secs(3));
+    let available = || {
+        // Pages on lists of single CPUs count as used.
+        let _ = std::fs::write("/proc/sys/vm/drop_caches", "1");
+        buffer::meminfo("MemAvailable")
+    };
+    let then = available()?;
+    one_storm(&before)?;
+    one_storm(&before)?;
+    // A page lost in every twentieth round would be more.
+    let result = kmod::wait_for("available memory as before", SOON, || {
+        available().is_ok_and(|now| now + 2 * MIB as u64 > then)
+    });
+    println!("available memory: {then}, later {} bytes", available()?);
+    result
+}
+
+fn one_storm(before: &Held) -> Outcome {
     let file = File::open(CDSP)?;
-    for round in 0..20_000u64 {
+    for round in 0..5000u64 {
         let handle = file.buffer(2 * PAGE)?;
         match round % 4 {
             0 => {}
@@ -389,7 +409,7 @@ pub fn storm() -> Outcome {
     }
     // Many at once, with all their pages.
     let mut live = Vec::new();
-    for n in 0..2000 {
+    for n in 0..1000 {
         let (handle, area) = file.mapped(16 * PAGE)?;
         area.stamp(n);
         live.push((handle, area));
@@ -398,7 +418,7 @@ pub fn storm() -> Outcome {
         area.check_stamps(n as u64, 0, 0, 16)?;
     }
     let resident = buffer::fdinfo_number(file.raw(), "drm-resident-memory")?;
-    ensure_eq!(resident, 2000 * 16 * PAGE as u64, "resident");
+    ensure_eq!(resident, 1000 * 16 * PAGE as u64, "resident");
     let shmem = buffer::meminfo("Shmem")?;
     ensure!(
         shmem + SLACK >= before.shmem + resident,
@@ -414,15 +434,7 @@ pub fn storm() -> Outcome {
         area.check_stamps(n as u64, 0, 0, 16)?;
     }
     drop(live);
-    before.wait_for_return(SLACK)?;
-    let now = buffer::meminfo("MemAvailable")?;
-    println!("available memory: {free} bytes before, {now} after");
-    ensure!(
-        now + 40 * MIB as u64 > free,
-        "{} bytes are lost",
-        free - now
-    );
-    Ok(())
+    before.wait_for_return(SLACK)
 }
 
 pub fn no_session_needed() -> Outcome {

@@ -35,12 +35,23 @@ pub fn mmap_shapes() -> Outcome {
         let behind = area.at(0).wrapping_add(pages * PAGE - 1);
         ensure_eq!(buffer::read_signal(behind)?, None, "last byte of {length}");
     }
-    // An offset inside the buffer is none of the node, and nothing longer than the buffer is.
+    // So is any other part.
+    for first in 1..8 {
+        for count in 1..=8 - first {
+            let area = Area::shared(file.raw(), count * PAGE, offset + (first * PAGE) as u64)?;
+            area.check_stamps(1, 0, first, count)?;
+            area.advise(0, count * PAGE, libc::MADV_DONTNEED)
+                .map_err(|errno| format!("MADV_DONTNEED: errno {errno}"))?;
+            area.check_stamps(1, 0, first, count)?;
+        }
+    }
+    // What begins or ends outside the buffer is not.
     for (length, at) in [
-        (PAGE, offset + PAGE as u64),
-        (7 * PAGE, offset + PAGE as u64),
-        (PAGE, offset + 7 * PAGE as u64),
+        (8 * PAGE, offset + PAGE as u64),
+        (2 * PAGE, offset + 7 * PAGE as u64),
+        (PAGE, offset + 8 * PAGE as u64),
         (PAGE, offset - PAGE as u64),
+        (2 * PAGE, offset - PAGE as u64),
         (9 * PAGE, offset),
         (MIB, offset),
         (PAGE, 0),
@@ -67,7 +78,7 @@ pub fn mmap_shapes() -> Outcome {
         "area at the offset of a closed handle: {errno:?}"
     );
     whole.check_stamps(1, 0, 0, 8)?;
-    // Two buffers never have the same offset.
+    // Two buffers never have the same offset, and no area spans two.
     let mut offsets = Vec::new();
     for n in 0..50 {
         let handle = file.buffer((1 + n % 5) * PAGE)?;
@@ -79,6 +90,13 @@ pub fn mmap_shapes() -> Outcome {
     offsets.sort_unstable();
     offsets.dedup();
     ensure_eq!(offsets.len(), 50, "different offsets");
+    for &offset in &offsets {
+        ensure_eq!(
+            refusal(file.raw(), 6 * PAGE, offset, buffer::RW, libc::MAP_SHARED),
+            Some(libc::EINVAL),
+            "area of a buffer and its neighbour"
+        );
+    }
     drop(file);
     whole.check_stamps(1, 0, 0, 8)?;
     drop(whole);

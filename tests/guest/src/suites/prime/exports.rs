@@ -174,38 +174,44 @@ pub fn cpu_access() -> Outcome {
 pub fn who_holds_what() -> Outcome {
     let before = Held::now()?;
     for keeper in 0..4 {
-        let file = File::open(CDSP)?;
-        let (handle, area) = file.mapped(SIZE)?;
-        area.stamp(keeper);
-        let fd = file.export(handle)?;
-        let by_fd = Area::shared(fd.as_raw_fd(), SIZE, 0)?;
-        match keeper {
-            0 => {
-                drop((area, by_fd, fd));
-                file.map(handle, SIZE)?.check_stamps(keeper, 0, 0, PAGES)?;
-            }
-            1 => {
-                file.close(handle)?;
-                drop((area, by_fd, file));
-                Area::shared(fd.as_raw_fd(), SIZE, 0)?.check_stamps(keeper, 0, 0, PAGES)?;
-                // And it comes back to life in a new file.
-                let file = File::open(CDSP)?;
-                let handle = file.import(&fd)?;
-                drop(fd);
-                file.map(handle, SIZE)?.check_stamps(keeper, 0, 0, PAGES)?;
-            }
-            2 => {
-                file.close(handle)?;
-                drop((area, fd, file));
-                by_fd.check_stamps(keeper, 0, 0, PAGES)?;
-            }
-            _ => {
-                file.close(handle)?;
-                drop((by_fd, fd, file));
-                area.check_stamps(keeper, 0, 0, PAGES)?;
-            }
-        }
+        kept_by(keeper)?;
         before.wait_for_return(SLACK)?;
+    }
+    Ok(())
+}
+
+fn kept_by(keeper: u64) -> Outcome {
+    let file = File::open(CDSP)?;
+    let (handle, area) = file.mapped(SIZE)?;
+    area.stamp(keeper);
+    let fd = file.export(handle)?;
+    let by_fd = Area::shared(fd.as_raw_fd(), SIZE, 0)?;
+    match keeper {
+        0 => {
+            drop((area, by_fd, fd));
+            file.map(handle, SIZE)?.check_stamps(keeper, 0, 0, PAGES)?;
+            drop(file);
+        }
+        1 => {
+            file.close(handle)?;
+            drop((area, by_fd, file));
+            Area::shared(fd.as_raw_fd(), SIZE, 0)?.check_stamps(keeper, 0, 0, PAGES)?;
+            // And it comes back to life in a new file.
+            let file = File::open(CDSP)?;
+            let handle = file.import(&fd)?;
+            drop(fd);
+            file.map(handle, SIZE)?.check_stamps(keeper, 0, 0, PAGES)?;
+        }
+        2 => {
+            file.close(handle)?;
+            drop((area, fd, file));
+            by_fd.check_stamps(keeper, 0, 0, PAGES)?;
+        }
+        _ => {
+            file.close(handle)?;
+            drop((by_fd, fd, file));
+            area.check_stamps(keeper, 0, 0, PAGES)?;
+        }
     }
     Ok(())
 }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Other drivers' buffers on our node, and our buffers on other devices.
 
+use std::path::Path;
+use std::thread;
+
 use super::*;
+use crate::legacy;
 
 pub fn no_mmap() -> Outcome {
     for label in [CDSP, ADSP] {
@@ -46,6 +50,7 @@ pub fn no_mmap() -> Outcome {
                 "export of the import of {kind:?}"
             );
             Area::shared(fd.as_raw_fd(), SIZE, 0)?.check_stamps(1, 0, 0, PAGES)?;
+            file.close(own)?;
         }
     }
     Ok(())
@@ -108,20 +113,14 @@ pub fn fdinfo() -> Outcome {
 /// Importing attaches nothing. Each bank that uses a buffer attaches to it, once.
 pub fn attached_when_used() -> Outcome {
     let before = Held::now()?;
-    for kind in [Maker::Udmabuf, Maker::Vgem, Maker::Own] {
-        let (label, other) = if kind == Maker::Own {
-            // Ours is foreign to the other DSP's node only.
-            (ADSP, ADSP)
-        } else {
-            (CDSP, ADSP)
-        };
+    for kind in [Maker::Udmabuf, Maker::Scattered, Maker::Vgem] {
         let maker = File::open(CDSP)?;
         let shared = Shared::new(kind, &maker, SIZE)?;
         let data = shared.fill(3);
         let devices =
             || -> Result<Vec<String>, Fail> { Ok(exporters::listed(shared.raw())?.devices) };
-        let first = File::with_process(label)?;
-        let second = File::with_process(other)?;
+        let first = File::with_process(CDSP)?;
+        let second = File::with_process(ADSP)?;
         let echoes = [first.module("echo")?, second.module("echo")?];
         first.import(&shared.fd)?;
         second.import(&shared.fd)?;
@@ -189,7 +188,8 @@ pub fn nobody_elses() -> Outcome {
     session.still_works()
 }
 
-/// Another driver imports, attaches to and maps our buffers of all sizes.
+/// Another driver imports and attaches to our buffers of all sizes. It does not map them: that is
+/// what the stock driver does below.
 pub fn vgem_attaches() -> Outcome {
     let before = Held::now()?;
     let file = File::open(CDSP)?;
@@ -211,9 +211,6 @@ pub fn vgem_attaches() -> Outcome {
                 devices[0].contains("vgem"),
                 "the attached device is {devices:?}"
             );
-            // Attached means mapped: all pages are there now.
-            let resident = buffer::fdinfo_number(file.raw(), "drm-resident-memory")?;
-            ensure_eq!(resident, size as u64, "resident bytes");
             let back = buffer::good(buffer::export(vgem.raw(), theirs), "vgem's export")?;
             ensure_eq!(
                 buffer::inode(back.as_raw_fd())?,
@@ -276,8 +273,7 @@ pub fn vgem_keeps() -> Outcome {
     File::with_process(CDSP)?.still_works()
 }
 
-/// The other DSP is another device behind its own translation: what it reads and writes shows
-/// that the exported pages are the right ones, in the right order.
+/// The other DSP has its own translation: what it reads and writes are the same pages.
 pub fn other_dsp() -> Outcome {
     let maker = File::with_process(CDSP)?;
     let taker = File::with_process(ADSP)?;
@@ -339,9 +335,11 @@ pub fn importer_leaves() -> Outcome {
         let echo = taker.module("echo")?;
         let handle = taker.import(&shared.fd)?;
         dsp_reads(&taker, echo, shared.raw(), &data)?;
+        // What another node of ours made is memory of our own: no device is attached.
+        let attached = usize::from(kind != Maker::Own);
         ensure_eq!(
             exporters::listed(shared.raw())?.devices.len(),
-            1,
+            attached,
             "devices attached to {kind:?}"
         );
         kmod::channel(ADSP)?.unbind(OURS)?;
@@ -369,4 +367,110 @@ pub fn importer_leaves() -> Outcome {
             .map_err(|why| format!("{kind:?}: {why}"))?;
     }
     Ok(())
+}
+
+/// Gives the other DSP to the stock driver, or takes it back.
+fn give_adsp(from: &str, to: &str) -> Outcome {
+    let channel = kmod::channel(ADSP)?;
+    channel.set_override(to)?;
+    channel.unbind(from)?;
+    channel.bind(to)?;
+    ensure_eq!(channel.driver().as_deref(), Some(to), "driver of {ADSP}");
+    Ok(())
+}
+
+/// The stock driver serves the other DSP. It is a device of its own that attaches to our dma-bufs
+/// and maps them; what its DSP reads and writes shows that our scatter list is right.
+pub fn stock_driver_maps() -> Outcome {
+    let before = Held::now()?;
+    kmod::must_insert("fastrpc", "")?;
+    give_adsp(OURS, STOCK)?;
+    let result = with_stock_driver();
+    give_adsp(STOCK, OURS)?;
+    kmod::channel(ADSP)?.set_override("")?;
+    kmod::must_remove("fastrpc")?;
+    dsp::wait_node(ADSP, SOON)?;
+    result?;
+    before.wait_for_return(SLACK)
+}
+
+fn with_stock_driver() -> Outcome {
+    let node = "/dev/fastrpc-adsp";
+    kmod::wait_for(node, SOON, || Path::new(node).exists())?;
+    let stock = legacy::with_process(node)?;
+    let echo = stock.module("echo")?;
+    let maker = File::with_process(CDSP)?;
+    let own_echo = maker.module("echo")?;
+    for size in [PAGE, 3 * PAGE, 77 * PAGE, (2 << 20) + 3 * PAGE, 9 << 20] {
+        let shared = Shared::own(&maker, size)?;
+        let data = shared.fill(size as u32);
+        let mut back = vec![0; size];
+        let value = Call::new(2)
+            .reads(shared.at(0), size as u64, shared.raw())
+            .output(&mut back)
+            .issue(stock.raw(), legacy::INVOKE, echo);
+        ensure_ret!(value, 0, "{size} bytes read by the stock driver's DSP");
+        dsp::same(&data, &back)?;
+        let written = dsp::pattern(size, 31);
+        let value = Call::new(2)
+            .input(&written)
+            .writes(shared.at(0), size as u64, shared.raw())
+            .issue(stock.raw(), legacy::INVOKE, echo);
+        ensure_ret!(value, 0, "{size} bytes written by the stock driver's DSP");
+        shared.holds(0, &written)?;
+        dsp_reads(&maker, own_echo, shared.raw(), &written)?;
+        // The CPU's accesses go over its attachment.
+        for flags in [
+            raw::SYNC_START | raw::SYNC_READ | raw::SYNC_WRITE,
+            raw::SYNC_END | raw::SYNC_READ | raw::SYNC_WRITE,
+        ] {
+            ensure_ret!(
+                exporters::sync(shared.raw(), flags),
+                0,
+                "sync of a dma-buf that another device maps"
+            );
+        }
+        maker.close(shared.handle)?;
+    }
+    // Our device goes while the other one has a buffer mapped, for a call that takes its time.
+    let shared = Shared::own(&maker, 3 * PAGE)?;
+    let data = shared.fill(5);
+    let mut back = vec![0; 3 * PAGE];
+    let milliseconds = 2000u32.to_le_bytes();
+    let value = thread::scope(|scope| -> Result<i64, Fail> {
+        let call = scope.spawn(|| {
+            Call::new(3)
+                .input(&milliseconds)
+                .reads(shared.at(0), 3 * PAGE as u64, shared.raw())
+                .output(&mut back)
+                .issue(stock.raw(), legacy::INVOKE, echo)
+        });
+        let attached = kmod::wait_for("attachment of the stock driver", SOON, || {
+            exporters::listed(shared.raw()).is_ok_and(|entry| entry.devices.len() == 1)
+        });
+        let unbound = kmod::channel(CDSP)?.unbind(OURS);
+        let value = call.join().map_err(|_| "the caller panicked")?;
+        kmod::channel(CDSP)?.bind(OURS)?;
+        dsp::wait_node(CDSP, SOON)?;
+        attached.and(unbound).map(|()| value)
+    })?;
+    ensure_ret!(
+        value,
+        0,
+        "call of the stock driver's DSP whose buffer's maker went"
+    );
+    dsp::same(&data, &back)?;
+    ensure_eq!(
+        exporters::listed(shared.raw())?.devices.len(),
+        0,
+        "attached devices at the end"
+    );
+    // And it takes what is left of it anew.
+    let mut back = vec![0; 3 * PAGE];
+    let value = Call::new(2)
+        .reads(shared.at(0), 3 * PAGE as u64, shared.raw())
+        .output(&mut back)
+        .issue(stock.raw(), legacy::INVOKE, echo);
+    ensure_ret!(value, 0, "attach after the maker went");
+    dsp::same(&data, &back)
 }
