@@ -54,7 +54,8 @@ char *keep(void)
 
 void print(const struct asked *asked, char *kept)
 {
-	unsigned int total = (asked->scalars >> 16 & 0xff) + (asked->scalars >> 8 & 0xff);
+	unsigned int total = (asked->scalars >> 16 & 0xff) + (asked->scalars >> 8 & 0xff) +
+			     (asked->scalars >> 4 & 0xf) + (asked->scalars & 0xf);
 
 	printf("call %s\n", asked->name);
 	printf("sections %s\nwhy %s\n", asked->sections, asked->why);
@@ -77,6 +78,11 @@ void print(const struct asked *asked, char *kept)
 			printf("arg mapped 0x%llx 0x%llx %llu\n", (unsigned long long)arg->pv,
 			       (unsigned long long)arg->address, (unsigned long long)arg->len);
 			break;
+		case HANDLE:
+			printf("arg handle %d %u %llu 0x%llx 0x%llx\n", arg->fd, arg->offset,
+			       (unsigned long long)arg->len, (unsigned long long)arg->address,
+			       (unsigned long long)arg->size);
+			break;
 		}
 	}
 	printf("%send\n", kept);
@@ -85,10 +91,10 @@ void print(const struct asked *asked, char *kept)
 
 struct arg in(const void *data, uint64_t len)
 {
-	return (struct arg){ len ? INLINE : EMPTY, len, data, 0, 0 };
+	return (struct arg){ len ? INLINE : EMPTY, len, data, 0, 0, 0, 0, 0 };
 }
 
 struct arg out(uint64_t len)
 {
-	return (struct arg){ len ? INLINE : EMPTY, len, NULL, 0, 0 };
+	return (struct arg){ len ? INLINE : EMPTY, len, NULL, 0, 0, 0, 0, 0 };
 }

@@ -19,7 +19,7 @@
 	exit(1); \
 } while (0)
 
-enum class { EMPTY, INLINE, MAPPED };
+enum class { EMPTY, INLINE, MAPPED, HANDLE };
 
 /* One argument that a message has to have. */
 struct arg {
@@ -27,8 +27,12 @@ struct arg {
 	/* Length in bytes; data is NULL for outputs. */
 	uint64_t len;
 	const void *data;
-	/* Of MAPPED: address in this process and address on the DSP. */
+	/* Of MAPPED: address in this process and on the DSP. Of HANDLE: the whole buffer's on the DSP. */
 	uint64_t pv, address;
+	/* Of HANDLE: file descriptor, first byte, and bytes of the whole buffer. */
+	int fd;
+	uint32_t offset;
+	uint64_t size;
 };
 
 /* What a message has to be. */

@@ -346,7 +346,8 @@ static void memory(int fd, uint64_t sid)
 	asked = (struct asked){ .name = "stock-echo-mapped", .sections = "6 7 8",
 		.sender = 1, .pd = 1, .why = "INVOKE of client 1: in[0] is 150 bytes of a dma-buf.",
 		.handle = module_handle, .scalars = 0x02010100 };
-	asked.args[0] = (struct arg){ MAPPED, sizeof(back), NULL, args[0].ptr, address + 4000 };
+	asked.args[0] = (struct arg){ .class = MAPPED, .len = sizeof(back), .pv = args[0].ptr,
+		.address = address + 4000 };
 	asked.args[1] = out(sizeof(back));
 	print(&asked, kept);
 
@@ -369,6 +370,117 @@ static void memory(int fd, uint64_t sid)
 	close(buffer.fd);
 }
 
+/*
+ * A call with a buffer in handle position. The stock driver maps it anew for the call and keeps it
+ * mapped, so that afterwards it is at one address more.
+ */
+static void handle(int fd, uint64_t sid)
+{
+	static const uint8_t pattern[16] = "golden handles!";
+	struct fastrpc_alloc_dma_buf buffer = { .size = 2 * PAGE };
+	uint64_t before[4], after[4], seed = 0, sum[2], address = 0;
+	uint32_t mem = module(fd, "mem", NULL);
+	unsigned int old, new;
+	uint8_t *bytes;
+	char *kept;
+
+	must(fd, FASTRPC_IOCTL_ALLOC_DMA_BUFF, &buffer, "ALLOC_DMA_BUFF");
+	bytes = mmap(NULL, buffer.size, PROT_READ | PROT_WRITE, MAP_SHARED, buffer.fd, 0);
+	if (bytes == MAP_FAILED)
+		die("mmap: %s", strerror(errno));
+	memcpy(bytes, pattern, sizeof(pattern));
+	old = find(fd, sid, pattern, before, 4);
+
+	/* Method touch: reads the range and gives its sum. */
+	struct fastrpc_invoke_args args[] = {
+		{ (uintptr_t)&seed, sizeof(seed), -1, 0 },
+		{ (uintptr_t)sum, sizeof(sum), -1, 0 },
+		{ 4095, 3, buffer.fd, 0 },
+	};
+	struct fastrpc_invoke call = { mem, 0x06010110, (uintptr_t)args };
+
+	bytes[4095] = 100;
+	bytes[4096] = 20;
+	bytes[4097] = 3;
+	begin();
+	must(fd, FASTRPC_IOCTL_INVOKE, &call, "touch of a handle");
+	kept = keep();
+	if (sum[0] != 123)
+		die("the sum of the handle's bytes is %llu", (unsigned long long)sum[0]);
+	new = find(fd, sid, pattern, after, 4);
+	if (new != old + 1)
+		die("the buffer is at %u addresses, before the call at %u", new, old);
+	for (unsigned int i = 0; i < new && !address; i++)
+		if (i == old || after[i] != before[i])
+			address = after[i];
+
+	struct asked asked = { .name = "stock-handle", .sections = "7 8", .sender = 1, .pd = 1,
+		.why = "INVOKE of client 1: one in handle, 3 bytes from byte 4095 of a dma-buf.",
+		.handle = mem, .scalars = 0x06010110 };
+
+	asked.args[0] = in(&seed, sizeof(seed));
+	asked.args[1] = out(sizeof(sum));
+	asked.args[2] = (struct arg){ .class = HANDLE, .len = 3, .address = address,
+		.fd = buffer.fd, .offset = 4095, .size = buffer.size };
+	print(&asked, kept);
+	munmap(bytes, buffer.size);
+	close(buffer.fd);
+}
+
+/* MMAP of pages that the driver allocates, and MUNMAP. */
+static void heap(int fd, uint64_t sid)
+{
+	struct fastrpc_req_mmap map = { .fd = -1, .flags = 0x1000, .size = 2 * PAGE };
+	uint64_t seed = 0x676f6c64656e, used[3], address;
+	void *ptr[] = { &seed, used };
+	uint64_t len[] = { sizeof(seed), sizeof(used) };
+	char *kept;
+	struct asked asked = { .name = "stock-mmap", .sections = "11 14", .pd = 1,
+		.why = "MMAP of client 1: two pages for the heap.",
+		.handle = 1, .scalars = 0x04020100 };
+
+	begin();
+	must(fd, FASTRPC_IOCTL_MMAP, &map, "MMAP");
+	kept = keep();
+
+	/* Method heap of module mem leaves a stream of words there that the seed determines. */
+	uint64_t stream[2] = { seed * 0x9e3779b97f4a7c15, (seed + 1) * 0x9e3779b97f4a7c15 };
+
+	if (invoke(fd, module(fd, "mem", NULL), 0x0c010100, ptr, len) ||
+	    used[0] != 1 || used[1] != map.size || used[2])
+		die("the heap cannot be used");
+	if (find(fd, sid, (const uint8_t *)stream, &address, 1) != 1)
+		die("the heap is not found");
+
+	struct {
+		int32_t client;
+		uint32_t flags;
+		uint64_t hint;
+		int32_t pages_len, zero;
+	} request = { 1, 0x1000, 0, 16, 0 };
+	uint64_t page[2] = { address, map.size };
+
+	asked.args[0] = in(&request, sizeof(request));
+	asked.args[1] = in(page, sizeof(page));
+	asked.args[2] = out(8);
+	print(&asked, kept);
+
+	struct fastrpc_req_munmap unmap = { .vaddrout = map.vaddrout, .size = map.size };
+	struct {
+		int32_t client, zero;
+		uint64_t address, len;
+	} unmap_request = { 1, 0, map.vaddrout, map.size };
+
+	begin();
+	must(fd, FASTRPC_IOCTL_MUNMAP, &unmap, "MUNMAP");
+	kept = keep();
+	asked = (struct asked){ .name = "stock-munmap", .sections = "11", .pd = 1,
+		.why = "MUNMAP of client 1, with the address that MMAP gave.",
+		.handle = 1, .scalars = 0x05010000 };
+	asked.args[0] = in(&unmap_request, sizeof(unmap_request));
+	print(&asked, kept);
+}
+
 int main(void)
 {
 	struct utsname system;
@@ -387,6 +499,8 @@ int main(void)
 	echo(first);
 	init_memory(first, page);
 	memory(first, page[0] >> 32);
+	heap(first, page[0] >> 32);
+	handle(first, page[0] >> 32);
 	second = create("/dev/fastrpc-cdsp-secure", 0, 2,
 		(struct asked){ .name = "stock-create", .sections = "7 8 11 13",
 			.why = "INIT_CREATE of client 2 without shell and attributes." });

@@ -162,4 +162,12 @@ fn methods_are_those_of_the_stock_driver() {
         "stock-mem-unmap",
         &MemUnmap::new(client(1), fd, mapped, 0x2000),
     );
+
+    let page = told_page("stock-mmap", 1);
+    check_method(
+        "stock-mmap",
+        &Mmap::new(client(1), HeapFlags::AddPages, 0, page),
+    );
+    let mapped = reply(told::<8>("stock-munmap", 0, 8));
+    check_method("stock-munmap", &Munmap::new(client(1), mapped, 0x2000));
 }
