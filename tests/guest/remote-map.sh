@@ -5,7 +5,7 @@
 . /host/lib.sh
 
 modprobe vgem || bail "vgem.ko does not load"
-load_qda
+load_qda max_file_mib=192
 load_sim
 wait_nodes 2
 qda-guest-test remote-map

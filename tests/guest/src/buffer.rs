@@ -282,6 +282,17 @@ impl Area {
         }
     }
 
+    /// Unmaps a part and leaves its addresses to whoever comes. Only for programs that are about to
+    /// end, since the end of this value unmaps all of its range.
+    pub fn punch(&self, offset: usize, length: usize) -> Result<(), Fail> {
+        assert!(offset + length <= self.length);
+        // SAFETY: The part belongs to this area.
+        match unsafe { libc::munmap(self.at(offset).cast(), length) } {
+            0 => Ok(()),
+            _ => Err(format!("munmap gave errno {}", raw::errno()).into()),
+        }
+    }
+
     /// Keeps others from a hole, since the end of this value unmaps all of its range.
     fn guard(&self, offset: usize, length: usize) {
         // SAFETY: Nothing is replaced; if somebody was faster, there is nothing to reserve.

@@ -4,6 +4,7 @@
 use crate::harness::Suite;
 
 mod buffer_isolation;
+mod buffer_scale;
 mod buffers;
 mod call;
 mod death;
@@ -24,6 +25,8 @@ pub const ALL: &[&Suite] = &[
     &isolation::SUITE,
     &buffers::SUITE,
     &buffer_isolation::SUITE,
+    &buffer_scale::SUITE,
+    &buffer_scale::WIDE,
     &remote_map::SUITE,
     &session::SUITE,
     &malformed::SUITE,

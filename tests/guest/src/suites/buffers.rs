@@ -111,6 +111,11 @@ pub const SUITE: Suite = Suite {
             "T26, T90",
             dropped::held_until_dropped,
         ),
+        case(
+            "held_several_times",
+            "T26, T90",
+            dropped::held_several_times,
+        ),
         case("wrong_drops", "T26", dropped::wrong_drops),
         case("drops_everywhere", "T26, T28", dropped::drops_everywhere),
         case("drop_of_mapped", "T26, T91", dropped::drop_of_mapped),

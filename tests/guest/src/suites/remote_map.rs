@@ -119,9 +119,21 @@ pub const SUITE: Suite = Suite {
 /// Limit of a file in MiB that the script of this suite sets.
 const LIMIT_MIB: u64 = 192;
 
-/// After a failed case: a DSP without orders.
+/// After a failed case: a DSP without orders and without past.
 fn restore() -> Outcome {
-    sim::control(CDSP, "normal")
+    sim::control(CDSP, "normal")?;
+    restart()
+}
+
+/// Restarts the DSP, which frees what it never answered. Nobody must have an open session.
+fn restart() -> Outcome {
+    sim::control(CDSP, "remove")?;
+    crate::kmod::wait_for("the node goes", Duration::from_secs(10), || {
+        dsp::node(CDSP).is_err()
+    })?;
+    sim::control(CDSP, "announce")?;
+    dsp::wait_node(CDSP, Duration::from_secs(10))?;
+    File::with_process(CDSP)?.still_works()
 }
 
 /// Maps; the value of the ioctl and the DSP's address.
@@ -197,6 +209,12 @@ fn of_all_makers(file: &File, size: usize) -> Result<Vec<(Maker, Shared)>, Fail>
         }
     }
     Ok(found)
+}
+
+/// Pages that the bank of a session has mapped, in the part of the addresses that is used.
+fn pages_of(mem: &DspMem<'_>) -> Result<u64, Fail> {
+    const PART: u64 = 256 << 20;
+    Ok(mem.scan((1 << 32) - PART, PART)?.mapped)
 }
 
 /// Nothing of any map is left in the driver.

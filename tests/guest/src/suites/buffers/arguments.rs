@@ -4,7 +4,7 @@
 use super::*;
 
 /// Sizes in pages: one, few, odd, and more than one huge page.
-const SIZES: &[usize] = &[1, 3, 64, 600];
+const SIZES: &[usize] = &[1, 3, 33, 520];
 
 /// The DSP reads one buffer and writes another, whole, for all makers in both roles.
 pub fn whole() -> Outcome {
@@ -17,6 +17,10 @@ pub fn whole() -> Outcome {
         for (n, (from_maker, from)) in from.iter().enumerate() {
             let data = from.fill((pages + n) as u32);
             for (to_maker, to) in &to {
+                // The large ones need not meet all others.
+                if pages > 100 && from_maker != to_maker {
+                    continue;
+                }
                 let seed = (pages * 16 + n) as u64;
                 let mut sums = [0; dspmem::SUMMED];
                 let value = mem.call(

@@ -144,6 +144,29 @@ pub fn wrong_drops() -> Outcome {
     wait_status("mappings", 0)
 }
 
+/// Handed over several times, a buffer is held until every time was dropped.
+pub fn held_several_times() -> Outcome {
+    let file = File::with_process(CDSP)?;
+    let mem = DspMem::open(&file)?;
+    let one = Shared::own(&file, PAGE)?;
+    let data = one.fill(8);
+    let number = one.raw();
+    let mut pages = (0, 0);
+    for _ in 0..4 {
+        pages = hand_over(&mem, &one)?;
+    }
+    forget(&file, one)?;
+    for left in (1..4).rev() {
+        ensure_ret!(mem.drop_tags(0, &[tag(number)]), 0, "drop, {left} left");
+        ensure!(status("held")? > 0, "nothing is held with {left} left");
+        dsp_reads(&mem, pages, &data, "buffer that is still known")?;
+    }
+    ensure_ret!(mem.drop_tags(0, &[tag(number)]), 0, "last drop");
+    wait_status("held", 0)?;
+    wait_status("mappings", 0)?;
+    dsp_lost(&mem, pages, "buffer that is not known any more")
+}
+
 /// The list counts in every answer: of calls without arguments, of failing ones, of interrupted
 /// ones too.
 pub fn drops_everywhere() -> Outcome {
@@ -197,9 +220,9 @@ pub fn drops_everywhere() -> Outcome {
         let call = NewCall::new(3).input(&[100, 0, 0, 0]);
         let call = call.until(calls::now_ns() + 20_000_000);
         ensure_ret!(call.on(file.raw(), echo).0, -libc::ETIMEDOUT, "deadline");
-        // The answer comes when nobody waits for it any more.
-        std::thread::sleep(Duration::from_millis(200));
-        Ok(())
+        // The answer comes when nobody waits for it any more; the next call finds it.
+        sim::wait_counter("delayed", Duration::from_secs(5), |now| now == 0)?;
+        file.still_works()
     })
 }
 

@@ -155,9 +155,10 @@ pub fn stride() -> Outcome {
         if over == 0 {
             ensure_ret!(value, 0, "array that ends with its page");
         } else {
+            // Which of the three comes first is not said: the elements before the end are shifted.
             ensure_errno!(
                 value,
-                [libc::EFAULT, libc::EINVAL],
+                [libc::EFAULT, libc::EINVAL, libc::E2BIG],
                 "array with {over} bytes in the guard page"
             );
         }

@@ -205,8 +205,8 @@ pub fn place_nowhere() -> Outcome {
         let place = Area::reserve(6 * PAGE).map_err(|errno| format!("reserve: {errno}"))?;
         let area = Area::over(one.raw(), 2 * PAGE, page, place.address() + 2 * page)
             .map_err(|errno| format!("mmap: errno {errno}"))?;
-        place.unmap(0, 2 * PAGE)?;
-        place.unmap(4 * PAGE, 2 * PAGE)?;
+        place.punch(0, 2 * PAGE)?;
+        place.punch(4 * PAGE, 2 * PAGE)?;
         let nowhere = [
             area.address() - page,
             area.address() - 1,
@@ -225,9 +225,9 @@ pub fn place_nowhere() -> Outcome {
         ];
         for ptr in nowhere {
             for length in [1, 100, 4 * page] {
-                let record = mem
-                    .arg(ptr, length, one.raw())
-                    .map_err(|value| format!("{maker:?}: {ptr:#x}: {}", raw::show(value)))?;
+                let record = mem.arg(ptr, length, one.raw()).map_err(|value| {
+                    format!("{maker:?}: {length} at {ptr:#x}: {}", raw::show(value))
+                })?;
                 let what = format!("{maker:?}: {length} bytes at {ptr:#x}");
                 ensure_eq!(record.address(), base, "{what}: address");
                 // Nothing of the address reaches the DSP.

@@ -110,8 +110,10 @@ pub fn legacy() -> Outcome {
         for (what, request) in [
             ("unknown address", un_legacy(heap + 4096, size)),
             ("address 0", un_legacy(0, 0)),
-            ("less", un_legacy(heap, size - 1)),
-            ("more", un_legacy(heap, size + 1)),
+            ("a page less", un_legacy(heap, size - PAGE as u64)),
+            ("a byte more", un_legacy(heap, size + 1)),
+            ("size with upper half", un_legacy(heap, size + (1 << 32))),
+            ("size that wraps", un_legacy(heap, u64::MAX)),
             ("other size", un_legacy(buffer, 4 * PAGE as u64)),
             ("as ATTR", un_attr(one.raw(), buffer, size)),
             ("as ATTR without number", un_attr(-1, heap, 0)),
