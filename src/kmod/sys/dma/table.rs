@@ -73,9 +73,13 @@ impl Piece {
         let mut at: usize = 0;
         while at < self.len {
             let len = self.len.saturating_sub(at).min(longest);
+            let offset = self.offset.checked_add(at).ok_or(EINVAL)?;
+            // Who looks for the pages of an entry expects that it begins in the first of them.
+            //
+            // INVARIANT: The pages of a piece follow each other in the memory map, too.
             f(Self {
-                page: self.page,
-                offset: self.offset.checked_add(at).ok_or(EINVAL)?,
+                page: self.page.wrapping_add(offset / PAGE_SIZE),
+                offset: offset % PAGE_SIZE,
                 len,
             })?;
             at = at.checked_add(len).ok_or(EINVAL)?;
