@@ -281,9 +281,22 @@ impl State<'_> {
                 self.write_fd_list(env, &call.req, list);
             }
         }
+        let hostile = if call.message.size == 0 {
+            None
+        } else {
+            if let Some(seed) = self.t.core.knobs.scribble() {
+                self.scribble(env, &call.req, seed);
+                bump(&mut self.t.core.counters.twisted);
+            }
+            self.toggle_time(&call.req)
+        };
         self.set_call(index, &Call::EMPTY);
         bump(&mut self.t.core.counters.responses);
         env.answer(call.req.ctx, retval);
+        if let Some(ms) = hostile {
+            self.toggle(env, &call.req, ms);
+            bump(&mut self.t.core.counters.twisted);
+        }
     }
 
     /// Writes values into the fd list of a call's message: the DSP dropped these tags.

@@ -119,6 +119,8 @@ pub enum Fate {
 pub struct Knobs {
     rules: [Rules; METHODS],
     vaddr: Rule,
+    scribble: Rule,
+    toggle: Rule,
     drops: [u64; FDS],
     ndrops: usize,
 }
@@ -151,6 +153,8 @@ impl Knobs {
     pub const NONE: Self = Self {
         rules: [Rules::NONE; METHODS],
         vaddr: Rule::NONE,
+        scribble: Rule::NONE,
+        toggle: Rule::NONE,
         drops: [0; FDS],
         ndrops: 0,
     };
@@ -175,11 +179,16 @@ impl Knobs {
                 }
                 (self.drops, self.ndrops) = (drops, n);
             }
-            b"vaddr" => {
+            b"vaddr" | b"scribble" | b"toggle" => {
                 let value = number(words.next()?)?;
                 let times = times(words.next())?;
                 words.next().is_none().then_some(())?;
-                self.vaddr = Rule { value, times };
+                let rule = match verb {
+                    b"vaddr" => &mut self.vaddr,
+                    b"scribble" => &mut self.scribble,
+                    _ => &mut self.toggle,
+                };
+                *rule = Rule { value, times };
             }
             b"answer" | b"lie" | b"delay" | b"ignore" => {
                 let method = Method::parse(words.next()?)?;
@@ -231,6 +240,16 @@ impl Knobs {
     /// The address that the next map reply carries, if it is not a free one.
     pub fn vaddr(&mut self) -> Option<u64> {
         self.vaddr.take()
+    }
+
+    /// Seed of what the metadata of the next answered call becomes.
+    pub fn scribble(&mut self) -> Option<u64> {
+        self.scribble.take()
+    }
+
+    /// Milliseconds for which the fd list of the next answered call changes.
+    pub fn toggle(&mut self) -> Option<u64> {
+        self.toggle.take()
     }
 
     /// Values for the fd list of the next answered call; once.

@@ -28,6 +28,7 @@
 //! * [`maps`]: handle 1, process manager: mappings
 //! * [`pinned`]: whether memory still has its pages; buffers of handles
 //! * [`knobs`]: misbehaviour on demand
+//! * [`hostile`]: what it does to messages
 //! * [`session`]: remotectl, listener, current process, capabilities
 //! * [`modules`]: calculator, echo, probe, fail
 //! * [`filter`]: module filter
@@ -51,6 +52,7 @@ pub mod bulk;
 pub mod dsp;
 pub mod env;
 pub mod filter;
+pub mod hostile;
 pub mod knobs;
 pub mod maps;
 pub mod mem;

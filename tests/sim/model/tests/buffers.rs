@@ -407,8 +407,14 @@ fn maps_are_found_by_their_tag() {
     assert_eq!(long(&out[88..], 0), heap);
     assert_eq!(long(&out[88..], 3), 0xFFFF_FFFF_0000_3000);
     assert_eq!(out[128..], [0; 39]);
-    let (_, m) = run(&mut r, h, 11, &[A::Out(8 + 39)]);
-    assert_eq!(long(&r.out(&m, 0), 0), 3, "the number, without records");
+    let (retval, m) = run(&mut r, h, 11, &[A::Out(8 + 39)]);
+    let out = r.out(&m, 0);
+    assert_eq!(
+        (retval, long(&out, 0)),
+        (0, 3),
+        "the number, without records"
+    );
+    assert_eq!(out[8..], [0; 39]);
     // Through the mapping.
     let part = |len: u32, off: u64| {
         let mut v = 5u32.to_le_bytes().to_vec();
@@ -451,9 +457,13 @@ fn heap_uses_every_page() {
         r.w.map(1, at, 0x2000);
         assert_eq!(r.map_call(1, 1, None, flags, (at, 0x2000)).0, 0);
     }
+    // A buffer of MEM_MAP is no heap.
+    r.w.map(1, 0xCF00_0000, 0x1000);
+    assert_eq!(r.map_call(1, 1, Some(4), 0, (0xCF00_0000, 0x1000)).0, 0);
     let (retval, m) = run(&mut r, h, 12, &[A::In(words(&[70])), A::Out(24)]);
     assert_eq!(retval, 0);
     assert_eq!(r.out(&m, 1), words(&[3, 0x6000, 0]));
+    assert_eq!(r.w.peek(1, 0xCF00_0000, 0x1000), [0; 0x1000]);
     assert_eq!(r.w.peek(1, 0xC020_0000, 0x2000), stream(72, 0x2000));
     r.clean();
     // Two heaps on the same page are broken memory.

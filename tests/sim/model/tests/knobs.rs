@@ -43,6 +43,8 @@ fn commands() {
         "delay mmap",
         "vaddr",
         "vaddr 1 2 3",
+        "scribble",
+        "toggle x",
         "droplist 1 x",
         "droplist 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17",
         "ignore mmap 5000000000",
@@ -59,6 +61,8 @@ fn commands() {
         " delay  munmap 100 always ",
         "vaddr 0xffffffffffffffff 2",
         "droplist 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 0xffffffffffffffff",
+        "scribble 5 always",
+        "toggle 20",
         "ignore mem_map",
         "ignore mem_unmap 7",
         "answer capabilities 0",
@@ -220,4 +224,60 @@ fn release_undoes_a_create_that_never_ended() {
         assert_eq!(r.release(1, 5, 1), 0x8000_0441, "once");
         assert_eq!(r.w.violations.len(), 1);
     }
+}
+
+#[test]
+fn messages_are_scribbled_over() {
+    let mut r = start();
+    let h = r.open(1, 1, "echo");
+    order(&mut r, "scribble 99 2");
+    let args = [A::In(vec![7; 200]), A::In(vec![]), A::Out(200), A::Out(0)];
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let m = r.build(1, 1, 1, h, 2, &args);
+        assert_eq!(r.call(&m), 0);
+        assert_eq!(r.out(&m, 2), [7; 200], "arguments stay");
+        let fds = 40 * 4;
+        let now = r.w.peek(1, m.iova, m.buffer.len());
+        assert_eq!(now[fds..fds + 128], [0; 128], "the fd list stays");
+        // Every word before the first argument, but for those that are 0 by chance.
+        let differ = |range: std::ops::Range<usize>| {
+            let words = now[range.clone()].chunks(8).zip(m.buffer[range].chunks(8));
+            words.filter(|(a, b)| a != b).count()
+        };
+        seen.push((differ(0..fds) > 10, differ(fds + 128..m.data[0].0) > 20));
+    }
+    assert_eq!(seen, [(true, true), (true, true), (false, false)]);
+    // A call of the kernel; its reply stays as well.
+    order(&mut r, "scribble 1");
+    let (retval, vaddr) = map(&mut r);
+    assert_eq!(retval, 0);
+    assert_eq!(r.unmap_call(1, 1, None, vaddr, 4 * PAGE), 0);
+    r.clean();
+}
+
+#[test]
+fn fd_lists_toggle_after_the_answer() {
+    let mut r = start();
+    let h = r.open(1, 1, "echo");
+    // The clock of this world goes on with every look.
+    r.w.step = 1;
+    order(&mut r, "toggle 50");
+    let m = r.build(1, 1, 1, h, 2, &[]);
+    assert_eq!(r.call(&m), 0);
+    assert_ne!(r.w.peek(1, m.iova, 128), [0; 128]);
+    assert_eq!(r.w.peek(1, m.iova + 128, 4096 - 128), [0; 4096 - 128]);
+    // Neither calls of the kernel nor large messages, whose memory goes with the answer.
+    order(&mut r, "toggle 50");
+    assert_eq!(map(&mut r).0, 0);
+    let large = [A::In(vec![1; 1 << 16]), A::Out(1 << 16)];
+    let m = r.build(1, 1, 1, h, 2, &large);
+    assert_eq!(r.call(&m), 0);
+    assert_eq!(r.w.peek(1, m.iova + 80, 128), [0; 128]);
+    // Without its message it stops at once, and nothing is reported.
+    order(&mut r, "toggle 1000000");
+    r.w.unmap_on_answer = true;
+    let m = r.build(1, 1, 1, h, 2, &[]);
+    assert_eq!(r.call(&m), 0);
+    r.clean();
 }

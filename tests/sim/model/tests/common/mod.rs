@@ -27,6 +27,10 @@ pub struct World {
     pub banks: HashMap<u32, u32>,
     /// Pages that are mapped for reading only.
     pub read_only: Vec<(u32, u64)>,
+    /// How far the clock goes with every look at it.
+    pub step: u64,
+    /// All pages go away when an answer arrives.
+    pub unmap_on_answer: bool,
 }
 
 impl World {
@@ -99,6 +103,9 @@ impl Env for World {
     }
     fn answer(&mut self, ctx: u64, retval: u32) {
         self.answers.push((ctx, retval));
+        if self.unmap_on_answer {
+            self.pages.clear();
+        }
     }
     fn violation(&mut self, what: fmt::Arguments<'_>) {
         self.violations.push(what.to_string());
@@ -108,6 +115,7 @@ impl Env for World {
     }
     fn rest(&mut self) {}
     fn now_ms(&mut self) -> u64 {
+        self.now += self.step;
         self.now
     }
 }
