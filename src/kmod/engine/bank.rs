@@ -76,6 +76,14 @@ impl Banks {
             .fold(0, |sum: u32, row| sum.saturating_add(row.taken))
     }
 
+    /// Number of buffers of users that the DSP can reach.
+    pub(crate) fn mapped(&self) -> usize {
+        let rows = self.rows.lock();
+        rows.iter().fold(0, |sum: usize, row| {
+            sum.saturating_add(row.spec.bank.mapped())
+        })
+    }
+
     /// Takes a seat on the bank with the fewest sessions.
     pub(crate) fn sit(self: &Arc<Self>) -> CallResult<Seat> {
         let mut rows = self.rows.lock();

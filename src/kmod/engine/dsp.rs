@@ -162,19 +162,21 @@ impl Dsp {
 
     /// What all sessions together hold, those in quarantine included.
     pub(crate) fn holdings(&self) -> Holdings {
+        let start = Holdings {
+            // What is being unmapped still counts, and belongs to no session any more.
+            mappings: self.banks.mapped(),
+            ..Holdings::default()
+        };
         let registry = self.registry.lock();
-        registry
-            .sessions
-            .iter()
-            .fold(Holdings::default(), |sum, session| {
-                let maps = session.remote_maps();
-                Holdings {
-                    mappings: sum.mappings.saturating_add(session.mappings().len()),
-                    remote_maps: sum.remote_maps.saturating_add(maps.len()),
-                    held: sum.held.saturating_add(session.parked().kept().len()),
-                    heap_bytes: sum.heap_bytes.saturating_add(maps.provided()),
-                }
-            })
+        registry.sessions.iter().fold(start, |sum, session| {
+            let maps = session.remote_maps();
+            Holdings {
+                mappings: sum.mappings,
+                remote_maps: sum.remote_maps.saturating_add(maps.len()),
+                held: sum.held.saturating_add(session.parked().kept().len()),
+                heap_bytes: sum.heap_bytes.saturating_add(maps.provided()),
+            }
+        })
     }
 
     /// Number of sessions whose release the DSP did not confirm.

@@ -291,16 +291,6 @@ impl Mappings {
         drop(node);
     }
 
-    /// Number of buffers in the table that the DSP can reach.
-    pub(crate) fn len(&self) -> usize {
-        let state = self.table.0.state.lock();
-        state
-            .tree
-            .values()
-            .filter(|mapped| !mapped.is_revoked())
-            .count()
-    }
-
     /// Takes all buffers from the DSP, also those that calls under way use. May sleep.
     pub(crate) fn revoke(&self) {
         // Waits for a mapping that is being made; nobody makes one after that.

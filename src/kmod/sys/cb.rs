@@ -28,6 +28,7 @@
 mod bank;
 mod gate;
 
+pub(in crate::sys) use self::bank::CountMapped;
 pub(crate) use self::bank::{
     Bank,
     BankConfig, //

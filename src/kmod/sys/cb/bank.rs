@@ -37,6 +37,10 @@ use kernel::{
     rbtree::RBTree,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc,
         Mutex, //
     },
@@ -292,6 +296,7 @@ pub(crate) struct Bank {
     imports: Mutex<Imports>,
     #[pin]
     device: Gate<AddedDevice>,
+    mapped: Atomic<usize>,
     sid: u32,
     group_id: i32,
     coherent: bool,
@@ -336,6 +341,7 @@ impl Bank {
                     "qda_bank_imports"
                 ),
                 device <- Gate::new(device),
+                mapped: Atomic::new(0),
                 sid: config.sid,
                 group_id,
                 coherent,
@@ -357,6 +363,12 @@ impl Bank {
     /// Whether the hardware sees the CPU's caches, so that no cache maintenance is needed.
     pub(crate) fn is_coherent(&self) -> bool {
         self.coherent
+    }
+
+    /// Number of buffers of users that the hardware can reach through this bank. May be outdated at
+    /// once.
+    pub(crate) fn mapped(&self) -> usize {
+        self.mapped.load(Relaxed)
     }
 
     /// Calls `f` with the device, unless the bank was removed. The device stays configured until
@@ -412,6 +424,23 @@ impl Bank {
         drop(imports);
 
         self.device.revoke();
+    }
+}
+
+/// A share in [`Bank::mapped`], for as long as a buffer is mapped.
+pub(in crate::sys) struct CountMapped(Arc<Bank>);
+
+impl CountMapped {
+    /// Adds a share.
+    pub(in crate::sys) fn new(bank: &Arc<Bank>) -> Self {
+        bank.mapped.fetch_add(1, Relaxed);
+        Self(bank.clone())
+    }
+}
+
+impl Drop for CountMapped {
+    fn drop(&mut self) {
+        self.0.mapped.fetch_sub(1, Relaxed);
     }
 }
 

@@ -16,7 +16,10 @@
 use super::table;
 use crate::sys::{
     bindings,
-    cb::Bank,
+    cb::{
+        Bank,
+        CountMapped, //
+    },
     dmabuf::DmaBuf, //
 };
 use core::{
@@ -31,10 +34,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         Arc,
         Mutex, //
     }, //
@@ -63,6 +62,8 @@ struct Attachment {
     device: ManuallyDrop<ARef<device::Device>>,
     /// One reference for this attachment, which [`DmaBuf::is_orphan`] relies on.
     buf: ManuallyDrop<ARef<DmaBuf>>,
+    /// Dropped after the attachment has ended.
+    _count: CountMapped,
 }
 
 // SAFETY: Attachments may be used and ended by any thread.
@@ -106,6 +107,7 @@ impl Attachment {
             bank: bank.clone(),
             device: ManuallyDrop::new(device),
             buf: ManuallyDrop::new(buf),
+            _count: CountMapped::new(bank),
         })
     }
 
@@ -158,8 +160,6 @@ enum State {
 pub(in crate::sys) struct Import {
     #[pin]
     state: Mutex<State>,
-    /// Set before the attachment ends.
-    revoked: Atomic<bool>,
 }
 
 impl Import {
@@ -168,7 +168,6 @@ impl Import {
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_mutex!(State::New, "qda_dma_import"),
-                revoked: Atomic::new(false),
             }),
             GFP_KERNEL,
         )
@@ -194,15 +193,9 @@ impl Import {
 
     /// Unmaps and detaches. The device cannot reach the memory when this returns. May sleep.
     pub(in crate::sys) fn revoke(&self) {
-        self.revoked.store(true, Relaxed);
         let mut state = self.state.lock();
         // Dropped with the lock held, so that everybody who revokes waits until it is done.
         *state = State::Revoked;
-    }
-
-    /// Whether the import was revoked, or is just being revoked.
-    pub(super) fn is_revoked(&self) -> bool {
-        self.revoked.load(Relaxed)
     }
 
     /// Whether nobody has the dma-buf but imports of this module. Does not wait: says no if the

@@ -241,14 +241,6 @@ impl BankMapping {
         }
     }
 
-    /// Whether somebody has taken the buffer from the device, or is doing so.
-    pub(crate) fn is_revoked(&self) -> bool {
-        match &self.body {
-            Body::Memory(mapping) => mapping.is_revoked(),
-            Body::Import(import) => import.is_revoked(),
-        }
-    }
-
     /// Whether nobody but mappings of this module has the buffer: no user can name it again.
     ///
     /// Does not wait for the exporter of a dma-buf: says no while that is at work.

@@ -8,7 +8,10 @@
 use super::Direction;
 use crate::sys::{
     bindings,
-    cb::Bank,
+    cb::{
+        Bank,
+        CountMapped, //
+    },
     shmem::Folios, //
 };
 use core::ptr::NonNull;
@@ -279,6 +282,8 @@ pub(super) struct Mapped {
     bank: Arc<Bank>,
     address: u64,
     sharing: Sharing,
+    /// Dropped after the memory was unmapped.
+    _count: Option<CountMapped>,
 }
 
 impl Mapped {
@@ -328,6 +333,7 @@ impl Mapped {
             bank: bank.clone(),
             address: 0,
             sharing,
+            _count: (sharing == Sharing::Users).then(|| CountMapped::new(bank)),
         };
         // SAFETY: The table is valid and mapped.
         this.address = unsafe { contiguous(this.table.as_raw(), size) }.ok_or(EINVAL)?;
