@@ -20,6 +20,7 @@ left_behind() {
 		[ "$(head -n 1 $sim/$report)" = 0 ] || cat $sim/$report
 	done
 	tail -n 1 /sys/kernel/debug/dma_buf/bufinfo | grep -v '^Total 0 objects'
+	dmesg | grep -E 'BUG|WARNING|KASAN|UBSAN|Oops|DMA-API|unreferenced object'
 	awk '$1 ~ /^(live_processes|mappings|held)$/ && $2 != 0 { print $1 " on the DSP: " $2 }' $sim/counters
 }
 

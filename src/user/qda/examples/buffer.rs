@@ -197,7 +197,7 @@ fn foreign(session: &Session, dma_buf: impl AsFd) -> Outcome {
 /// The end of the client's patience is not the end of the call.
 fn time_limit(session: &Session) -> Outcome {
     let echo = Module::open(session, ECHO)?;
-    let (limit, delay) = (Duration::from_millis(100), 1500u32);
+    let (limit, delay) = (Duration::from_millis(100), 5000u32);
     let mut back = [0; 4];
     let start = Instant::now();
     let error = echo
