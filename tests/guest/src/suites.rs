@@ -11,6 +11,7 @@ mod death;
 mod devicetree;
 mod gem;
 mod heap;
+mod hostile;
 mod isolation;
 mod malformed;
 mod modules;
@@ -28,6 +29,7 @@ pub const ALL: &[&Suite] = &[
     &buffer_scale::SUITE,
     &buffer_scale::WIDE,
     &remote_map::SUITE,
+    &hostile::SUITE,
     &session::SUITE,
     &malformed::SUITE,
     &death::SUITE,

@@ -4,6 +4,7 @@
 //! memory that it can write at any time. Done on demand, see `knobs`.
 
 use super::env::Env;
+use super::pinned::Held;
 use super::state::{Profile, State};
 use super::wire::{Layout, Request};
 
@@ -80,6 +81,11 @@ impl State<'_> {
         let list = iova.wrapping_add(Layout::new(req.nargs()).fds);
         let end = env.now_ms().saturating_add(ms);
         let mut numbers = Numbers(list | 1);
+        // Whatever the driver finds there it may take for a drop.
+        let mine = |h: &&mut Held| h.client == req.client;
+        for h in self.t.held.iter_mut().filter(mine) {
+            *h = Held::EMPTY;
+        }
         while env.now_ms() < end {
             for _ in 0..64 {
                 let word = match numbers.next() % 3 {

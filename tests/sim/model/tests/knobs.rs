@@ -262,9 +262,20 @@ fn fd_lists_toggle_after_the_answer() {
     let h = r.open(1, 1, "echo");
     // The clock of this world goes on with every look.
     r.w.step = 1;
+    let handle = common::H {
+        fd: 3,
+        offset: 0,
+        len: 1,
+        iova: 0xC000_0000,
+        size: 4 * PAGE,
+    };
+    let m = r.build(1, 1, 1, h, 9, &[A::InHandle(handle)]);
+    r.call(&m);
+    assert_eq!(r.state().held(), 1);
     order(&mut r, "toggle 50");
     let m = r.build(1, 1, 1, h, 2, &[]);
     assert_eq!(r.call(&m), 0);
+    assert_eq!(r.state().held(), 0, "may have been dropped");
     assert_ne!(r.w.peek(1, m.iova, 128), [0; 128]);
     assert_eq!(r.w.peek(1, m.iova + 128, 4096 - 128), [0; 4096 - 128]);
     // Neither calls of the kernel nor large messages, whose memory goes with the answer.
