@@ -222,7 +222,7 @@ pub fn changing_list() -> Outcome {
     let mem = DspMem::open(&file)?;
     let echo = file.module("echo")?;
     let mut dropped = 0;
-    for round in 0..40 {
+    for round in 0..15 {
         for tag in 1..=24 {
             hold(&mem, tag)?;
         }
