@@ -80,11 +80,6 @@ pub fn udmabuf(size: usize) -> Result<(OwnedFd, OwnedFd), Fail> {
     }
 }
 
-/// True if the kernel has the system heap.
-pub fn have_heap() -> bool {
-    Path::new(HEAP).exists()
-}
-
 /// A dma-buf of the system heap.
 pub fn heap(size: usize) -> Result<OwnedFd, Fail> {
     let device = dsp::open_path(Path::new(HEAP))

@@ -9,7 +9,7 @@ use std::os::fd::{
     OwnedFd,
     RawFd, //
 };
-use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::sync::{
     Arc,
     Barrier, //
@@ -118,27 +118,90 @@ impl Heap {
         self.map.write(0, &data);
         data
     }
+}
 
-    /// How many runs of neighbouring pages the buffer has in physical memory.
-    fn runs(&self) -> Result<usize, Fail> {
-        let pagemap = fs::File::open("/proc/self/pagemap")?;
-        let mut runs = 0;
-        let mut last = 0;
-        for page in 0..self.size() / PAGE {
-            // The page must be mapped to be seen.
-            self.map.word(page * PAGE);
-            let mut entry = [0; 8];
-            let at = (self.map.address() / PAGE as u64 + page as u64) * 8;
-            pagemap.read_exact_at(&mut entry, at)?;
-            let frame = u64::from_le_bytes(entry) & ((1 << 55) - 1);
-            ensure!(frame != 0, "pagemap does not tell the frame of page {page}");
-            if page == 0 || frame != last + 1 {
-                runs += 1;
+/// The kernel's record of what it enters into page tables of devices.
+struct MapTrace {
+    root: PathBuf,
+}
+
+impl MapTrace {
+    /// Begins to record.
+    fn start() -> Result<Self, Fail> {
+        let root = PathBuf::from("/sys/kernel/tracing");
+        if !root.join("trace").exists() {
+            // SAFETY: All texts are NUL-terminated; there are no options.
+            let value = unsafe {
+                libc::mount(
+                    c"none".as_ptr(),
+                    c"/sys/kernel/tracing".as_ptr(),
+                    c"tracefs".as_ptr(),
+                    0,
+                    std::ptr::null(),
+                )
+            };
+            if value != 0 {
+                return Err(Fail::Skip(format!("no tracefs: errno {}", raw::errno())));
             }
-            last = frame;
         }
-        Ok(runs)
+        fs::write(root.join("events/iommu/map/enable"), "1")
+            .map_err(|error| Fail::Skip(format!("no trace of mappings: {error}")))?;
+        Ok(MapTrace { root })
     }
+
+    /// Forgets what was recorded so far.
+    fn forget(&self) -> Outcome {
+        Ok(fs::write(self.root.join("trace"), "")?)
+    }
+
+    /// The physical pieces of a range of device addresses, in the order of the addresses; they
+    /// must cover it without a gap.
+    fn pieces(&self, start: u64, length: u64) -> Result<Vec<(u64, u64)>, Fail> {
+        let text = fs::read_to_string(self.root.join("trace"))?;
+        let mut found: Vec<(u64, u64, u64)> = text
+            .lines()
+            .filter_map(parse_piece)
+            .filter(|&(at, ..)| (start..start + length).contains(&at))
+            .collect();
+        found.sort_unstable();
+        let mut next = start;
+        for &(at, _, size) in &found {
+            ensure_eq!(
+                at,
+                next,
+                "device address of a piece of {length} bytes at {start:#x}"
+            );
+            next += size;
+        }
+        ensure_eq!(next, start + length, "end of the pieces at {start:#x}");
+        Ok(found.into_iter().map(|(_, at, size)| (at, size)).collect())
+    }
+}
+
+impl Drop for MapTrace {
+    fn drop(&mut self) {
+        let _ = fs::write(self.root.join("events/iommu/map/enable"), "0");
+        let _ = fs::write(self.root.join("trace"), "");
+    }
+}
+
+/// Device address, physical address and size of a line of the trace.
+fn parse_piece(line: &str) -> Option<(u64, u64, u64)> {
+    let hex = |key: &str| -> Option<u64> {
+        let rest = line.split_once(key)?.1;
+        let word = rest.split_whitespace().next()?.trim_start_matches("0x");
+        u64::from_str_radix(word, 16).ok()
+    };
+    let size = line.split_once(" size=")?.1.split_whitespace().next()?;
+    Some((hex(": iova=")?, hex(" paddr=")?, size.parse().ok()?))
+}
+
+/// How many runs of neighbouring pages there are.
+fn runs(pieces: &[(u64, u64)]) -> usize {
+    1 + pieces
+        .windows(2)
+        .filter(|two| two[0].0 + two[0].1 != two[1].0)
+        .count()
 }
 
 /// The DSP reads the first bytes of a buffer, and tells their checksum.
@@ -176,4 +239,24 @@ fn dsp_writes(mem: &DspMem<'_>, heap: &Heap, seed: u64) -> Outcome {
         &dspmem::stream(seed, heap.size()),
         &heap.map.read(0, heap.size()),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_is_parsed() {
+        let line = " qda-1 [001] ..... 12.5: map: IOMMU: iova=0x00000000ffff0000 - \
+                    0x00000000ffff2000 paddr=0x0000000045670000 size=8192";
+        assert_eq!(parse_piece(line), Some((0xffff_0000, 0x4567_0000, 8192)));
+        assert_eq!(parse_piece("# tracer: nop"), None);
+    }
+
+    #[test]
+    fn runs_are_counted() {
+        assert_eq!(runs(&[(0x1000, 0x2000)]), 1);
+        assert_eq!(runs(&[(0x1000, 0x2000), (0x3000, 0x1000)]), 1);
+        assert_eq!(runs(&[(0x1000, 0x2000), (0x4000, 0x1000), (0, 1)]), 3);
+    }
 }

@@ -7,7 +7,6 @@
 
 use std::os::fd::{
     AsRawFd,
-    OwnedFd,
     RawFd, //
 };
 use std::sync::{
@@ -90,6 +89,7 @@ pub const SUITE: Suite = Suite {
             foreign::attached_when_used,
         ),
         case("nobody_elses_buffer_stays", "T97", foreign::nobody_elses),
+        case("vgem_sees_what_is_written", "T92", foreign::vgem_sees),
         case("vgem_attaches", "T98", foreign::vgem_attaches),
         case("vgem_keeps_the_buffer", "T82, T98", foreign::vgem_keeps),
         case("other_dsp_attaches", "T93, T98", foreign::other_dsp),

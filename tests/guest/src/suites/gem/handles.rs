@@ -283,13 +283,13 @@ pub fn create_close_threads() -> Outcome {
                 let size = (1 + (n as usize + round) % 9) * PAGE;
                 let (handle, area) = file.mapped(size)?;
                 ensure_eq!(area.not_zero(), None, "new buffer of thread {n}");
-                area.stamp(u64::from(n) << 16 | round as u64);
+                area.stamp((u64::from(n) << 16) | round as u64);
                 if round % 3 == 0 {
                     drop(file.export(handle)?);
                 }
-                area.check_stamps(u64::from(n) << 16 | round as u64, 0, 0, size / PAGE)?;
+                area.check_stamps((u64::from(n) << 16) | round as u64, 0, 0, size / PAGE)?;
                 file.close(handle)?;
-                area.check_stamps(u64::from(n) << 16 | round as u64, 0, 0, size / PAGE)?;
+                area.check_stamps((u64::from(n) << 16) | round as u64, 0, 0, size / PAGE)?;
             }
         }
         Ok(())

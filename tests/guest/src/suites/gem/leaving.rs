@@ -292,7 +292,7 @@ fn client_of_a_shaky_dsp(seed: u64) -> Result<u32, Fail> {
                 break;
             }
         };
-        area.stamp(seed << 8 | round);
+        area.stamp((seed << 8) | round);
         let fd = match buffer::export(file.raw(), handle) {
             Ok(fd) => fd,
             Err(value) => {
@@ -312,16 +312,16 @@ fn client_of_a_shaky_dsp(seed: u64) -> Result<u32, Fail> {
                 gone(value, "call")?;
             }
         }
-        area.check_stamps(seed << 8 | round, 0, 0, SIZE / PAGE)?;
+        area.check_stamps((seed << 8) | round, 0, 0, SIZE / PAGE)?;
         good += 1;
         kept.push(area);
     }
     for (round, area) in kept.iter().enumerate() {
-        area.check_stamps(seed << 8 | round as u64, 0, 0, SIZE / PAGE)?;
+        area.check_stamps((seed << 8) | round as u64, 0, 0, SIZE / PAGE)?;
     }
     drop(file);
     for (round, area) in kept.iter().enumerate() {
-        area.check_stamps(seed << 8 | round as u64, 0, 0, SIZE / PAGE)?;
+        area.check_stamps((seed << 8) | round as u64, 0, 0, SIZE / PAGE)?;
     }
     Ok(good)
 }

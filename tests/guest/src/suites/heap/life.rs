@@ -34,9 +34,9 @@ pub fn imports() -> Outcome {
     before.wait_for_return(SLACK)
 }
 
-/// Thousands of buffers, each used once by one session that stays.
+/// More than a thousand buffers, each used once by one session that stays.
 pub fn many() -> Outcome {
-    const NUMBER: u64 = 4000;
+    const NUMBER: u64 = 1500;
     let file = File::with_process(CDSP)?;
     let mem = DspMem::open(&file)?;
     let before = Held::now()?;
@@ -110,15 +110,16 @@ pub fn freed_by_others() -> Outcome {
             Ok(exporters::list()?.iter().any(|entry| entry.inode == inode))
         };
         let Heap { fd, map } = heap;
+        let mut map = Some(map);
         let mut handle = None;
         let (mut kept_fd, mut kept_map) = (None, None);
         match keeper {
             0 => handle = Some(file.import(&fd)?),
             1 => kept_fd = Some(fd.try_clone()?),
-            2 => kept_map = Some(map),
+            2 => kept_map = map.take(),
             _ => {}
         }
-        drop(fd);
+        drop((fd, map));
         if keeper < 3 {
             std::thread::sleep(Duration::from_millis(1500));
             ensure!(

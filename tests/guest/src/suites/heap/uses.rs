@@ -7,6 +7,7 @@ pub fn as_arguments() -> Outcome {
     let before = Held::now()?;
     let file = File::with_process(CDSP)?;
     let mem = DspMem::open(&file)?;
+    let trace = MapTrace::start()?;
     for (n, size) in [
         3 * PAGE,
         5 * PAGE,
@@ -21,12 +22,14 @@ pub fn as_arguments() -> Outcome {
     {
         let heap = Heap::new(size)?;
         let data = heap.fill(n as u64);
-        println!("{size} bytes: {} physical runs", heap.runs()?);
+        trace.forget()?;
         // One page entry, of the whole range, at one address.
         let record = mem
             .arg(heap.map.address(), size as u64, heap.raw())
             .map_err(|value| format!("args of {size} bytes gave {}", raw::show(value)))?;
         ensure!(!record.inline, "{size} bytes were copied");
+        let pieces = trace.pieces(record.data, size as u64)?;
+        println!("{size} bytes: {} physical runs", runs(&pieces));
         ensure_eq!(
             (record.length, record.size),
             (size as u64, size as u64),
@@ -117,6 +120,7 @@ pub fn by_handle() -> Outcome {
 pub fn scattered_pages() -> Outcome {
     let file = File::with_process(CDSP)?;
     let mem = DspMem::open(&file)?;
+    let trace = MapTrace::start()?;
     // Free every second of many single pages, so that the next ones come from all over.
     let mut singles = Vec::new();
     for _ in 0..600 {
@@ -126,12 +130,16 @@ pub fn scattered_pages() -> Outcome {
     let mut seen = 0;
     for n in 0..40 {
         let heap = Heap::new((3 + n % 13) * PAGE)?;
-        if heap.runs()? > 1 {
+        let data = heap.fill(n as u64);
+        trace.forget()?;
+        let record = mem
+            .arg(heap.map.address(), heap.size() as u64, heap.raw())
+            .map_err(|value| format!("args gave {}", raw::show(value)))?;
+        if runs(&trace.pieces(record.data, heap.size() as u64)?) > 1 {
             seen += 1;
-            let data = heap.fill(n as u64);
-            dsp_reads(&mem, &heap, &data)?;
-            dsp_writes(&mem, &heap, n as u64 + 100)?;
         }
+        dsp_reads(&mem, &heap, &data)?;
+        dsp_writes(&mem, &heap, n as u64 + 100)?;
     }
     println!("{seen} of 40 buffers were scattered");
     ensure!(seen >= 10, "only {seen} of 40 buffers were scattered");

@@ -319,7 +319,7 @@ pub fn storm() -> Outcome {
         let other = File::open(if n % 4 < 2 { CDSP } else { ADSP })?;
         for round in 0..500 {
             let (handle, area) = file.mapped(2 * PAGE)?;
-            let seed = u64::from(n) << 32 | round;
+            let seed = (u64::from(n) << 32) | round;
             area.stamp(seed);
             let fd = file.export(handle)?;
             let imported = other.import(&fd)?;

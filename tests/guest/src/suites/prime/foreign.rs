@@ -188,6 +188,32 @@ pub fn nobody_elses() -> Outcome {
     session.still_works()
 }
 
+/// What the DSP writes to another driver's buffer shows in that driver's own area, and the other
+/// way round.
+pub fn vgem_sees() -> Outcome {
+    let vgem = Vgem::open()?;
+    let file = File::with_process(CDSP)?;
+    let echo = file.module("echo")?;
+    for size in [PAGE, SIZE, 1 << 20] {
+        let (handle, fd) = vgem.dma_buf(size)?;
+        let area = vgem.map(handle, size)?;
+        let data = dsp::pattern(size, 3);
+        area.write(0, &data);
+        dsp_reads(&file, echo, fd.as_raw_fd(), &data)?;
+        let written = dsp::pattern(size, 4);
+        dsp_writes(&file, echo, fd.as_raw_fd(), &written)?;
+        dsp::same(&written, &area.read(0, size))?;
+        // vgem's handle goes; our import keeps the buffer usable.
+        let imported = file.import(&fd)?;
+        drop((area, fd));
+        ensure_ret!(buffer::close(vgem.raw(), handle), 0, "vgem's close");
+        let fd = file.export(imported)?;
+        dsp_reads(&file, echo, fd.as_raw_fd(), &written)?;
+        file.close(imported)?;
+    }
+    Ok(())
+}
+
 /// Another driver imports and attaches to our buffers of all sizes. It does not map them: that is
 /// what the stock driver does below.
 pub fn vgem_attaches() -> Outcome {
