@@ -25,8 +25,6 @@ pub const HEAP: u32 = 12;
 
 /// Result "no such mapping".
 pub const NO_MAP: u32 = 0x8000_0448;
-/// Result "bad parameter".
-pub const BAD_PARAMETER: u32 = 0x8000_040e;
 /// Result "bad fd", of a handle without memory that is to be touched.
 pub const BAD_FD: u32 = 0x8000_044f;
 

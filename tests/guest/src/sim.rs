@@ -171,12 +171,6 @@ impl Message {
         (self.word(16 * index), self.word(16 * index + 8))
     }
 
-    /// Tag, offset and length of a handle argument.
-    pub fn handle(&self, index: usize) -> (i32, u32, u32) {
-        let word = |at| crate::dsp::u32_at(&self.bytes, 16 * index + at);
-        (word(0) as i32, word(4), word(8))
-    }
-
     /// Address and size of the pages of an argument.
     pub fn page(&self, index: usize) -> (u64, u64) {
         let at = 24 * self.arguments() + 16 * index;

@@ -42,7 +42,6 @@ use crate::harness::{
 use crate::mem::PAGE;
 use crate::raw;
 use crate::shared::{
-    Maker,
     Shared,
     MAKERS, //
 };

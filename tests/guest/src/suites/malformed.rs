@@ -62,8 +62,8 @@ pub const SUITE: Suite = Suite {
         case("unknown_numbers", "T18, T152, T154, T173", || {
             quietly(numbers::unknown_numbers)
         }),
-        case("later_numbers", "T152, T173", || {
-            quietly(numbers::later_numbers)
+        case("filled_structures", "T18, T152, T173", || {
+            quietly(numbers::filled_structures)
         }),
         case("other_types", "T152, T173", || {
             quietly(numbers::other_types)

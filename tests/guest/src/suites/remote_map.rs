@@ -15,8 +15,7 @@ use super::buffers::{
 use super::CDSP;
 use crate::buffer::{
     self,
-    meminfo,
-    Area, //
+    meminfo, //
 };
 use crate::calls::NewCall;
 use crate::dsp::{

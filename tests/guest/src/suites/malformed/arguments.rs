@@ -134,52 +134,67 @@ pub fn descriptors() -> Outcome {
                 "descriptor {fd} of an output"
             );
         }
-        for fd in [1, 2, 5, file.raw(), 1000, i32::MAX] {
-            ensure_ret!(
-                call(fd, -1).0,
-                -libc::EOPNOTSUPP,
-                "descriptor {fd} of an input"
-            );
-            ensure_ret!(
-                call(-1, fd).0,
-                -libc::EOPNOTSUPP,
-                "descriptor {fd} of an output"
-            );
+        // What is open is no dma-buf.
+        for (fd, expected) in [
+            (1, -libc::EINVAL),
+            (2, -libc::EINVAL),
+            (file.raw(), -libc::EINVAL),
+            (1000, -libc::EBADF),
+            (i32::MAX, -libc::EBADF),
+        ] {
+            ensure_ret!(call(fd, -1).0, expected, "descriptor {fd} of an input");
+            ensure_ret!(call(-1, fd).0, expected, "descriptor {fd} of an output");
         }
         Ok(())
     })
 }
 
+/// Handles without a buffer, in all numbers, for a module that takes none.
 pub fn handle_arguments() -> Outcome {
     let file = File::with_process(CDSP)?;
     let echo = file.module("echo")?;
-    nothing_sent(|| {
-        for (in_handles, out_handles) in [(1, 0), (0, 1), (15, 0), (0, 15), (15, 15)] {
-            for fd in [-1, 0, 5] {
-                let elems = vec![
-                    Elem {
-                        ptr: 0,
-                        length: 4096,
-                        fd,
-                        attr: 0
-                    };
-                    in_handles + out_handles
-                ];
-                let invoke = Invoke {
-                    handle: echo,
-                    sc: raw::scalars(5, 0, 0, in_handles, out_handles),
-                    args: elems.as_ptr() as u64,
-                };
-                let value = raw::ioctl(file.raw(), raw::INVOKE, &raw const invoke as u64);
+    let call = |in_handles, out_handles, fd| {
+        let elems = vec![
+            Elem {
+                ptr: 0,
+                length: 4096,
+                fd,
+                attr: 0
+            };
+            in_handles + out_handles
+        ];
+        let invoke = Invoke {
+            handle: echo,
+            sc: raw::scalars(5, 0, 0, in_handles, out_handles),
+            args: elems.as_ptr() as u64,
+        };
+        raw::ioctl(file.raw(), raw::INVOKE, &raw const invoke as u64)
+    };
+    for (in_handles, out_handles) in [(1, 0), (0, 1), (15, 0), (0, 15), (15, 15)] {
+        for fd in [-1, 0] {
+            // Sent, and refused by the module.
+            ensure_ret!(
+                call(in_handles, out_handles, fd),
+                raw::as_returned(0x8000_0414),
+                "{in_handles} + {out_handles} handles with descriptor {fd}"
+            );
+        }
+        nothing_sent(|| {
+            for (fd, expected) in [
+                (-2, -libc::EINVAL),
+                (1, -libc::EINVAL),
+                (1000, -libc::EBADF),
+            ] {
                 ensure_ret!(
-                    value,
-                    -libc::EOPNOTSUPP,
+                    call(in_handles, out_handles, fd),
+                    expected,
                     "{in_handles} + {out_handles} handles with descriptor {fd}"
                 );
             }
-        }
-        Ok(())
-    })
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// The largest number of arguments, in every method, with all possible sizes of zero.

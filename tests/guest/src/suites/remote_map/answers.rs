@@ -88,7 +88,7 @@ pub fn map_refused() -> Outcome {
         let request = Map {
             flags: 6,
             fd: one.raw(),
-            ..heap_request(0)
+            ..heap_request(PAGE as u64)
         };
         ensure_ret!(
             map(&file, request).0,

@@ -100,7 +100,7 @@ pub fn session_ends_with_maps() -> Outcome {
             let request = Map {
                 flags: 6,
                 fd: one.raw(),
-                ..heap_request(0)
+                ..heap_request(3 * PAGE as u64)
             };
             mapped(&file, request)?;
             if round % 2 == 0 {

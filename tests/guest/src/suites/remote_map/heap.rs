@@ -164,6 +164,17 @@ pub fn refused() -> Outcome {
                 "size {size:#x}"
             );
         }
+        // A buffer's size is not guessed either.
+        let one = Shared::own(&file, PAGE)?;
+        for flags in [6, 0x1000, 0x3000] {
+            let request = Map {
+                size: 0,
+                flags,
+                fd: one.raw(),
+                ..good
+            };
+            ensure_ret!(map(&file, request).0, -libc::EINVAL, "buffer with size 0");
+        }
         // The kernel has pages for the heap only.
         for fd in [0, -1, -2, i32::MIN] {
             let value = map(
@@ -192,13 +203,7 @@ pub fn legacy_buffer() -> Outcome {
             .map_err(|value| format!("{maker:?}: {}", raw::show(value)))?
             .page;
         for flags in [6, 0x1000, 0x3000] {
-            for (size, pages) in [
-                (0, 8),
-                (1, 1),
-                (PAGE as u64, 1),
-                (9000, 3),
-                (8 * PAGE as u64, 8),
-            ] {
+            for (size, pages) in [(1, 1), (PAGE as u64, 1), (9000, 3), (8 * PAGE as u64, 8)] {
                 let what = format!("{maker:?}, flags {flags:#x}, size {size}");
                 let before = one.fill(flags + size as u32);
                 let request = Map {
