@@ -9,13 +9,14 @@ OUT ?=
 export KERNEL_DEBS DEBIAN_MIRROR VERBOSE TIMEOUT
 export QDA_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help run test check miri modules shell fmt refresh clean
+.PHONY: help run test sanitize check miri modules shell fmt refresh clean
 
 help:
 	@echo 'make run [INPUT=file]    let a simulated DSP sum the integers of a file (one per line) and find'
 	@echo '                         their maximum, and draw the edges of a picture (PICTURE=in.png OUT=out.png), on the'
 	@echo '                         stock kernel in a virtual machine'
 	@echo 'make test                everything that proves the tree; ends with "N passed, N failed, N skipped"'
+	@echo 'make sanitize            every guest suite on the kernel with sanitizers, which takes more than an hour'
 	@echo 'make check               the part of it that needs no guest and takes seconds'
 	@echo "make miri                the protocol's tests under Miri, if this machine has a nightly toolchain with it"
 	@echo 'make shell               an interactive guest with the modules and programs'
@@ -33,6 +34,9 @@ run:
 
 test:
 	@scripts/test
+
+sanitize:
+	@scripts/test --sanitize
 
 check:
 	@scripts/test --host
