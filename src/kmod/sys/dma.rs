@@ -20,7 +20,7 @@
 //!
 //! # Locking
 //!
-//! From the outside to the inside: the list of a bank's imports, the mutex of a mapping, the
+//! From the outside to the inside: the list of a bank's mappings, the mutex of a mapping, the
 //! [bank](crate::sys::cb::Bank)'s gate, the reservation lock of a dma-buf, and whatever its
 //! exporter takes. The list of the mappings of a memory is outside of the mutex of a mapping. So
 //! nothing of this may be called with a reservation lock held, but for [`SgTable`], which takes no
@@ -32,14 +32,66 @@ mod memory;
 mod table;
 
 pub(crate) use self::mapping::BankMapping;
+pub(in crate::sys) use self::mapping::Mappings;
 pub(crate) use self::memory::DmaMemory;
 pub(in crate::sys) use self::table::SgTable;
-pub(in crate::sys) use self::{
-    import::Import,
-    mapping::Mappings, //
+
+use crate::sys::{
+    bindings,
+    cb::Bank, //
+};
+use core::ops::Deref;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
 };
 
-use crate::sys::bindings;
+/// A mapping that can be taken from the device while others still refer to it.
+pub(in crate::sys) trait Revoke: Send + Sync {
+    /// Unmaps. The device cannot reach the memory when this returns, and never again through this
+    /// mapping. Does nothing the second time. May sleep.
+    fn revoke(&self);
+}
+
+/// A mapping on the list of its bank, which revokes it at the latest when the bank is removed.
+///
+/// Dropping this revokes the mapping and takes it off the list.
+struct Listed<T: Revoke + 'static> {
+    mapping: Arc<T>,
+    bank: Arc<Bank>,
+}
+
+impl<T: Revoke + 'static> Listed<T> {
+    /// Puts a mapping on the list that is not made yet: it could be too late after that.
+    ///
+    /// Fails with `ENODEV` if the bank is being removed, and with `ENOMEM`.
+    fn new(mapping: Arc<T>, bank: &Arc<Bank>) -> Result<Self> {
+        bank.enlist(mapping.clone())?;
+        Ok(Self {
+            mapping,
+            bank: bank.clone(),
+        })
+    }
+
+    fn revoke(&self) {
+        self.mapping.revoke();
+        self.bank.delist(&*self.mapping);
+    }
+}
+
+impl<T: Revoke + 'static> Deref for Listed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.mapping
+    }
+}
+
+impl<T: Revoke + 'static> Drop for Listed<T> {
+    fn drop(&mut self) {
+        self.revoke();
+    }
+}
 
 /// Who wrote the bytes that are handed over, or will write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::sys::{
     bindings,
-    dma::Import, //
+    dma::Revoke, //
 };
 use core::{
     mem::offset_of,
@@ -268,13 +268,13 @@ impl Drop for AddedDevice {
     }
 }
 
-/// Imported dma-bufs that may be mapped for a bank.
+/// What may be mapped for a bank.
 ///
-/// Exporters unmap with the device that they were given at mapping, so all of them must have done
-/// so before that device goes.
-struct Imports {
-    /// By address of the import.
-    tree: RBTree<usize, Arc<Import>>,
+/// Exporters of dma-bufs unmap with the device that they were given at mapping, and memory that was
+/// mapped must not be freed before it is unmapped: all must be done before that device goes.
+struct Mappings {
+    /// By address of the mapping.
+    tree: RBTree<usize, Arc<dyn Revoke>>,
     /// The bank is being removed: nothing is added any more.
     closed: bool,
 }
@@ -288,12 +288,12 @@ struct Imports {
 /// A sleeping reader-writer lock guards the device: `Bank::with_device` holds it shared,
 /// [`Bank::remove`] exclusively. Its place in the lock order is described in [`super`].
 ///
-/// A mutex around the list of imports. They are revoked while it is held, so it is outside of all
+/// A mutex around the list of mappings. They are revoked while it is held, so it is outside of all
 /// locks that a revocation takes.
 #[pin_data]
 pub(crate) struct Bank {
     #[pin]
-    imports: Mutex<Imports>,
+    mappings: Mutex<Mappings>,
     #[pin]
     device: Gate<AddedDevice>,
     mapped: Atomic<usize>,
@@ -333,12 +333,12 @@ impl Bank {
 
         Arc::pin_init(
             pin_init!(Self {
-                imports <- new_mutex!(
-                    Imports {
+                mappings <- new_mutex!(
+                    Mappings {
                         tree: RBTree::new(),
                         closed: false,
                     },
-                    "qda_bank_imports"
+                    "qda_bank_mappings"
                 ),
                 device <- Gate::new(device),
                 mapped: Atomic::new(0),
@@ -386,42 +386,43 @@ impl Bank {
         self.device.with(|device| f(device.as_raw()))
     }
 
-    /// Adds an import that [`Self::remove`] revokes if nobody did so before. It stays on the list,
+    /// Adds a mapping that [`Self::remove`] revokes if nobody did so before. It stays on the list,
     /// and keeps the bank, until [`Self::delist`].
     ///
     /// Fails with `ENODEV` if the bank is being removed, and with `ENOMEM`.
-    pub(in crate::sys) fn enlist(&self, import: &Arc<Import>) -> Result {
-        let mut imports = self.imports.lock();
-        if imports.closed {
+    pub(in crate::sys) fn enlist(&self, mapping: Arc<dyn Revoke>) -> Result {
+        let key = key(&*mapping);
+        let mut mappings = self.mappings.lock();
+        if mappings.closed {
             return Err(ENODEV);
         }
-        let old = imports
+        let old = mappings
             .tree
-            .try_create_and_insert(key(import), import.clone(), GFP_KERNEL)?;
-        drop(imports);
+            .try_create_and_insert(key, mapping, GFP_KERNEL)?;
+        drop(mappings);
         drop(old);
         Ok(())
     }
 
-    /// Takes an import off the list.
-    pub(in crate::sys) fn delist(&self, import: &Arc<Import>) {
-        let old = self.imports.lock().tree.remove(&key(import));
+    /// Takes a mapping off the list, if it is on it.
+    pub(in crate::sys) fn delist(&self, mapping: &dyn Revoke) {
+        let old = self.mappings.lock().tree.remove(&key(mapping));
         // Outside of the lock.
         drop(old);
     }
 
-    /// Takes the device away: revokes imports, waits for running users, tears the address space
+    /// Takes the device away: revokes mappings, waits for running users, tears the address space
     /// down and unregisters the device. Does nothing if the device is gone already.
     ///
     /// Call it after the hardware was stopped and the last mapping was undone, and before the
     /// parent is unbound. The memory of the device goes later, with its last reference. May sleep.
     pub(crate) fn remove(&self) {
-        let mut imports = self.imports.lock();
-        imports.closed = true;
-        for import in imports.tree.values() {
-            import.revoke();
+        let mut mappings = self.mappings.lock();
+        mappings.closed = true;
+        for mapping in mappings.tree.values() {
+            mapping.revoke();
         }
-        drop(imports);
+        drop(mappings);
 
         self.device.revoke();
     }
@@ -444,8 +445,8 @@ impl Drop for CountMapped {
     }
 }
 
-/// The place of an import in the list of a bank.
-fn key(import: &Arc<Import>) -> usize {
+/// The place of a mapping in the list of a bank.
+fn key(mapping: &dyn Revoke) -> usize {
     // CAST: The address as a number.
-    Arc::as_ptr(import) as usize
+    core::ptr::from_ref(mapping).cast::<()>() as usize
 }

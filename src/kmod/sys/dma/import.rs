@@ -13,7 +13,10 @@
 //!
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
-use super::table;
+use super::{
+    table,
+    Revoke, //
+};
 use crate::sys::{
     bindings,
     cb::{
@@ -157,7 +160,7 @@ enum State {
 
 /// An import of a dma-buf to a context bank, until it is revoked.
 #[pin_data]
-pub(in crate::sys) struct Import {
+pub(super) struct Import {
     #[pin]
     state: Mutex<State>,
 }
@@ -191,13 +194,6 @@ impl Import {
         Ok(address)
     }
 
-    /// Unmaps and detaches. The device cannot reach the memory when this returns. May sleep.
-    pub(in crate::sys) fn revoke(&self) {
-        let mut state = self.state.lock();
-        // Dropped with the lock held, so that everybody who revokes waits until it is done.
-        *state = State::Revoked;
-    }
-
     /// Whether nobody has the dma-buf but imports of this module. Does not wait: says no if the
     /// exporter is at work.
     pub(super) fn is_abandoned(&self) -> bool {
@@ -206,5 +202,13 @@ impl Import {
             Some(State::New | State::Revoked) => true,
             None => false,
         }
+    }
+}
+
+impl Revoke for Import {
+    fn revoke(&self) {
+        let mut state = self.state.lock();
+        // Dropped with the lock held, so that everybody who revokes waits until it is done.
+        *state = State::Revoked;
     }
 }

@@ -12,7 +12,8 @@ use super::{
         SgTable,
         Sharing, //
     },
-    Direction, //
+    Direction,
+    Listed, //
 };
 use crate::sys::{
     cb::Bank,
@@ -155,7 +156,7 @@ enum Body {
     /// Memory of this module.
     Memory(Arc<MemoryMapping>),
     /// A dma-buf.
-    Import(Arc<Import>),
+    Import(Listed<Import>),
 }
 
 /// One buffer, whole, in the address space of one bank, at one contiguous device address.
@@ -165,7 +166,6 @@ pub(crate) struct BankMapping {
     body: Body,
     address: u64,
     size: usize,
-    bank: Arc<Bank>,
 }
 
 impl BankMapping {
@@ -188,7 +188,6 @@ impl BankMapping {
             body: Body::Memory(mapping),
             address,
             size: memory.size(),
-            bank: bank.clone(),
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
@@ -202,18 +201,14 @@ impl BankMapping {
     /// * `ENOMEM`.
     /// * Whatever else the exporter fails with.
     pub(crate) fn of_dma_buf(bank: &Arc<Bank>, buf: &DmaBuf) -> Result<Arc<Self>> {
-        let import = Import::new()?;
-        bank.enlist(&import)?;
-        let address = import
-            .attach(bank, buf)
-            .inspect_err(|_| bank.delist(&import))?;
+        let import = Listed::new(Import::new()?, bank)?;
+        let address = import.attach(bank, buf)?;
 
         // If there is no memory for the reference count, the value is dropped and revoked.
         let this = Self {
             body: Body::Import(import),
             address,
             size: buf.size(),
-            bank: bank.clone(),
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
@@ -234,10 +229,7 @@ impl BankMapping {
     pub(crate) fn revoke(&self) {
         match &self.body {
             Body::Memory(mapping) => mapping.revoke(),
-            Body::Import(import) => {
-                import.revoke();
-                self.bank.delist(import);
-            }
+            Body::Import(import) => import.revoke(),
         }
     }
 

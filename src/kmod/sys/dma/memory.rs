@@ -14,7 +14,9 @@ use super::{
         SgTable,
         Sharing, //
     },
-    Direction, //
+    Direction,
+    Listed,
+    Revoke, //
 };
 use crate::sys::{
     bindings,
@@ -79,12 +81,72 @@ impl Drop for Pages {
     }
 }
 
-/// Zeroed memory that is mapped for one context bank at one contiguous device address.
+enum State {
+    /// Not mapped yet.
+    New,
+    /// The device can reach the memory.
+    Live(Mapped),
+    /// Will never be mapped again.
+    Revoked,
+}
+
+/// The mapping of a [`DmaMemory`]. It does not own the pages.
 #[pin_data]
+struct Mapping {
+    #[pin]
+    state: Mutex<State>,
+}
+
+impl Mapping {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_mutex!(State::New, "qda_dma_memory"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Maps `pages` and returns their device address. Fails with `ENODEV` after a revocation.
+    ///
+    /// # Safety
+    ///
+    /// The caller revokes the mapping before the pages are freed.
+    unsafe fn map(&self, pages: &Pages, bank: &Arc<Bank>) -> Result<u64> {
+        // SAFETY: The list has the pages of the area.
+        let table = unsafe { SgTable::of_pages(&mut pages.list()?, pages.size) }?;
+
+        let mut state = self.state.lock();
+        if !matches!(*state, State::New) {
+            return Err(ENODEV);
+        }
+        // SAFETY: Required of the caller: a revocation drops the value.
+        let mapped = unsafe { Mapped::new(table, bank, pages.size, Sharing::Kernel) }?;
+        let address = mapped.address();
+        *state = State::Live(mapped);
+        Ok(address)
+    }
+
+    /// Calls `f` with the mapping, unless it was revoked. It is not revoked meanwhile.
+    fn with(&self, f: impl FnOnce(&Mapped)) {
+        if let State::Live(mapped) = &*self.state.lock() {
+            f(mapped);
+        }
+    }
+}
+
+impl Revoke for Mapping {
+    fn revoke(&self) {
+        let mut state = self.state.lock();
+        // Dropped with the lock held, so that everybody who revokes waits until it is done.
+        *state = State::Revoked;
+    }
+}
+
+/// Zeroed memory that is mapped for one context bank at one contiguous device address.
 pub(crate) struct DmaMemory {
     // Dropped first: pages are freed only when the device can no longer reach them.
-    #[pin]
-    mapping: Mutex<Option<Mapped>>,
+    mapping: Listed<Mapping>,
     pages: Pages,
     address: u64,
     sync: bool,
@@ -104,21 +166,20 @@ impl DmaMemory {
     /// was removed. May sleep.
     pub(crate) fn new(bank: &Arc<Bank>, size: usize) -> Result<Arc<Self>> {
         let pages = Pages::new(size)?;
-        // SAFETY: The list has the pages of the area.
-        let table = unsafe { SgTable::of_pages(&mut pages.list()?, pages.size) }?;
+        let mapping = Listed::new(Mapping::new()?, bank)?;
+        // SAFETY: Dropping `mapping` revokes it. It is dropped before `pages`, both here and as
+        // part of the structure.
+        let address = unsafe { mapping.map(&pages, bank) }?;
 
-        // SAFETY: The mapping is put into the same structure as the pages and is dropped first, as
-        // it is here if something fails.
-        let mapping = unsafe { Mapped::new(table, bank, pages.size, Sharing::Kernel) }?;
-        Arc::pin_init(
-            pin_init!(Self {
-                address: mapping.address(),
-                mapping <- new_mutex!(Some(mapping), "qda_dma_memory"),
+        Ok(Arc::new(
+            Self {
+                mapping,
                 pages,
+                address,
                 sync: !bank.is_coherent(),
-            }),
+            },
             GFP_KERNEL,
-        )
+        )?)
     }
 
     /// Returns the size in bytes, a multiple of the page size.
@@ -133,9 +194,7 @@ impl DmaMemory {
 
     /// Takes the memory from the device. Copies still work. May sleep.
     pub(crate) fn revoke(&self) {
-        let mapping = self.mapping.lock().take();
-        // Dropped outside of the lock, so that no lock is held while the IOMMU is flushed.
-        drop(mapping);
+        self.mapping.revoke();
     }
 
     /// Returns the address of `len` bytes at `offset`, if they lie inside the memory.
@@ -207,10 +266,8 @@ impl DmaMemory {
     /// Makes what the CPU wrote visible to the device, and orders it before a later message.
     pub(crate) fn sync_for_device(&self, offset: usize, len: usize) {
         if self.sync {
-            // Holding the lock keeps the mapping while it is used.
-            if let Some(mapping) = &*self.mapping.lock() {
-                mapping.sync_for_device(offset, len, Direction::Both);
-            }
+            self.mapping
+                .with(|mapped| mapped.sync_for_device(offset, len, Direction::Both));
         }
         // SAFETY: A barrier has no requirements.
         unsafe { bindings::qda_helper_dma_wmb() };
@@ -221,9 +278,8 @@ impl DmaMemory {
         // SAFETY: A barrier has no requirements.
         unsafe { bindings::qda_helper_dma_rmb() };
         if self.sync {
-            if let Some(mapping) = &*self.mapping.lock() {
-                mapping.sync_for_cpu(offset, len, Direction::Both);
-            }
+            self.mapping
+                .with(|mapped| mapped.sync_for_cpu(offset, len, Direction::Both));
         }
     }
 }
