@@ -5,6 +5,8 @@
 
 #![allow(dead_code, reason = "not every test file uses every helper")]
 
+pub mod module;
+
 use qda_sim_model::args::Arg;
 use qda_sim_model::pinned::Held;
 use qda_sim_model::state::{Call, CALLS, CLIENTS, HANDLES, MAPS};
