@@ -92,7 +92,7 @@ pub const SUITE: Suite = Suite {
             large::create_beside_full_bank,
         )
         .limit(240),
-        case("three_gib", "T4, T100", large::three_gib).limit(180),
+        case("one_gib", "T4, T100", large::one_gib).limit(180),
         case("two_gib_of_memory", "T4, T100", large::two_gib_of_memory).limit(240),
         case("contested", "T84, T86, T99", races::contested).limit(180),
         case("closed_during_call", "T99", races::closed_during_call).limit(120),
@@ -129,6 +129,7 @@ pub const WIDE: Suite = Suite {
     name: "buffer-wide",
     restore: None,
     cases: &[
+        case("three_gib", "T4, T100", large::three_gib).limit(180),
         case(
             "beyond_four_gib",
             "T4, T93, T100, T139",
