@@ -93,7 +93,6 @@ pub const SUITE: Suite = Suite {
         )
         .limit(240),
         case("one_gib", "T4, T100", large::one_gib).limit(180),
-        case("two_gib_of_memory", "T4, T100", large::two_gib_of_memory).limit(240),
         case("contested", "T84, T86, T99", races::contested).limit(180),
         case("closed_during_call", "T99", races::closed_during_call).limit(120),
         case(
@@ -129,6 +128,7 @@ pub const WIDE: Suite = Suite {
     name: "buffer-wide",
     restore: None,
     cases: &[
+        case("two_gib_of_memory", "T4, T100", large::two_gib_of_memory).limit(240),
         case("three_gib", "T4, T100", large::three_gib).limit(180),
         case(
             "beyond_four_gib",
