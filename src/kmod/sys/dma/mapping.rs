@@ -13,7 +13,8 @@ use super::{
         Sharing, //
     },
     Direction,
-    Listed, //
+    Listed,
+    Revoke, //
 };
 use crate::sys::{
     cb::Bank,
@@ -43,6 +44,15 @@ struct Pinned {
     _folios: Arc<Folios>,
 }
 
+enum State {
+    /// Not mapped yet.
+    New,
+    /// The device can reach the memory.
+    Live(Pinned),
+    /// Will never be mapped again.
+    Revoked,
+}
+
 /// Pages of [`SharedMemory`], mapped for a bank until that is revoked.
 ///
 /// It does not hold the memory, which has it on a list and revokes it at the latest when the
@@ -50,7 +60,7 @@ struct Pinned {
 #[pin_data]
 pub(in crate::sys) struct MemoryMapping {
     #[pin]
-    state: Mutex<Option<Pinned>>,
+    state: Mutex<State>,
     /// Set before the mapping is undone.
     revoked: Atomic<bool>,
     /// Whether caches need care.
@@ -58,37 +68,37 @@ pub(in crate::sys) struct MemoryMapping {
 }
 
 impl MemoryMapping {
-    /// Pins and maps `memory`. Returns the device address of its first byte, too.
-    fn new(bank: &Arc<Bank>, memory: &SharedMemory) -> Result<(Arc<Self>, u64)> {
+    /// Makes a mapping that maps nothing yet.
+    fn new(sync: bool) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                state <- new_mutex!(State::New, "qda_dma_mapping"),
+                revoked: Atomic::new(false),
+                sync,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Pins and maps `memory`, and returns the device address of its first byte. Fails with
+    /// `ENODEV` after a revocation.
+    fn map(&self, bank: &Arc<Bank>, memory: &SharedMemory) -> Result<u64> {
         let folios = memory.pin()?;
         let table = SgTable::of_folios(&folios, usize::MAX)?;
 
+        let mut state = self.state.lock();
+        if !matches!(*state, State::New) {
+            return Err(ENODEV);
+        }
         // SAFETY: The pages stay allocated as long as they are pinned. The pins go into the same
         // structure as the mapping, which is dropped first, as it is here if something fails.
         let mapped = unsafe { Mapped::new(table, bank, memory.size(), Sharing::Users) }?;
         let address = mapped.address();
-        let pinned = Pinned {
+        *state = State::Live(Pinned {
             mapped,
             _folios: folios,
-        };
-
-        let this = Arc::pin_init(
-            pin_init!(Self {
-                state <- new_mutex!(Some(pinned), "qda_dma_mapping"),
-                revoked: Atomic::new(false),
-                sync: !bank.is_coherent(),
-            }),
-            GFP_KERNEL,
-        )?;
-        Ok((this, address))
-    }
-
-    /// Unmaps and unpins. The device cannot reach the memory when this returns.
-    fn revoke(&self) {
-        self.revoked.store(true, Relaxed);
-        let mut state = self.state.lock();
-        // Dropped with the lock held, so that everybody who revokes waits until it is done.
-        *state = None;
+        });
+        Ok(address)
     }
 
     fn is_revoked(&self) -> bool {
@@ -98,7 +108,7 @@ impl MemoryMapping {
     fn sync_for_device(&self, offset: usize, len: usize, direction: Direction) {
         if self.sync {
             // Holding the lock keeps the mapping while it is used.
-            if let Some(pinned) = &*self.state.lock() {
+            if let State::Live(pinned) = &*self.state.lock() {
                 pinned.mapped.sync_for_device(offset, len, direction);
             }
         }
@@ -106,10 +116,19 @@ impl MemoryMapping {
 
     fn sync_for_cpu(&self, offset: usize, len: usize, direction: Direction) {
         if self.sync {
-            if let Some(pinned) = &*self.state.lock() {
+            if let State::Live(pinned) = &*self.state.lock() {
                 pinned.mapped.sync_for_cpu(offset, len, direction);
             }
         }
+    }
+}
+
+impl Revoke for MemoryMapping {
+    fn revoke(&self) {
+        self.revoked.store(true, Relaxed);
+        let mut state = self.state.lock();
+        // Dropped with the lock held, so that everybody who revokes waits until it is done.
+        *state = State::Revoked;
     }
 }
 
@@ -154,7 +173,7 @@ impl Mappings {
 
 enum Body {
     /// Memory of this module.
-    Memory(Arc<MemoryMapping>),
+    Memory(Listed<MemoryMapping>),
     /// A dma-buf.
     Import(Listed<Import>),
 }
@@ -180,8 +199,9 @@ impl BankMapping {
     /// * `EINTR`: the calling task is being killed.
     /// * `EINVAL`: the mapping is not contiguous.
     pub(crate) fn of_memory(bank: &Arc<Bank>, memory: &SharedMemory) -> Result<Arc<Self>> {
-        let (mapping, address) = MemoryMapping::new(bank, memory)?;
-        memory.mappings().lock().add(&mapping)?;
+        let mapping = Listed::new(MemoryMapping::new(!bank.is_coherent())?, bank)?;
+        let address = mapping.map(bank, memory)?;
+        memory.mappings().lock().add(&mapping.mapping)?;
 
         // If there is no memory for the reference count, the value is dropped and revoked.
         let this = Self {
