@@ -47,7 +47,7 @@ mod tests {
         let odd = [
             u64::MAX,
             1 << 31,
-            1 << 32 | 5,
+            (1 << 32) | 5,
             1 << 32,
             0xffff_fffe,
             0x7fff_ffff,

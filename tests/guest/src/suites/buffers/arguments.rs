@@ -211,7 +211,7 @@ pub fn with_inline() -> Outcome {
             let start = n * PAGE + n * 13;
             // Bit n: the input is a buffer; every third output is one.
             let length = if choice == n { 0 } else { 1500 };
-            call = if choice >> n & 1 == 1 {
+            call = if (choice >> n) & 1 == 1 {
                 call.reads(from.at(start), length as u64, from.raw())
             } else {
                 call.input(&data[start..start + length])
