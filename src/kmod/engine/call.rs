@@ -358,13 +358,7 @@ impl Session {
             .submit(Origin::Client, header, message, in_flight)
             // Nothing was sent: the memory goes back to the arena.
             .map_err(|(e, _in_flight)| e)?;
-        for argument in request.arguments.iter_mut() {
-            if let Argument::Found(Found { keep, .. }) = argument {
-                if let Some(new) = keep.take() {
-                    self.parked().kept().keep(new);
-                }
-            }
-        }
+        self.keep_handles(request.arguments);
 
         match pending.wait_interruptible(request.deadline) {
             Waited::Answered(result, in_flight) => {
@@ -375,6 +369,18 @@ impl Session {
             Waited::GaveUp(why, abandoned) => {
                 entry.park(abandoned);
                 Err(why)
+            }
+        }
+    }
+
+    /// Keeps the buffers of handles, of which the DSP knows now.
+    #[inline(never)]
+    fn keep_handles(&self, arguments: &mut [Argument]) {
+        for argument in arguments {
+            if let Argument::Found(Found { keep, .. }) = argument {
+                if let Some(new) = keep.take() {
+                    self.parked().kept().keep(new);
+                }
             }
         }
     }

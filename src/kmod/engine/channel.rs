@@ -366,6 +366,7 @@ impl<M> Pending<'_, M> {
         }
     }
 
+    #[inline(never)]
     fn give_up(self, why: CallError) -> Waited<M> {
         let abandon = self.channel.calls.lock().table.abandon(self.word);
         match abandon {
