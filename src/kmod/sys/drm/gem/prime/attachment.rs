@@ -23,6 +23,7 @@ use crate::sys::{
     },
     dma::{
         Direction,
+        Mappings,
         SgTable, //
     },
     drm::Driver,
@@ -251,6 +252,34 @@ fn of_device(direction: dma_data_direction) -> Option<Direction> {
     }
 }
 
+/// Cares for the caches of all devices that have the buffer mapped, before or after an access of
+/// the CPU: calls `sync` for the attachments, and `sync_banks` for the mappings in banks.
+///
+/// # Safety
+///
+/// As for [`attach`]. `sync` must be a function that synchronises a table that is mapped for a
+/// device.
+unsafe fn sync_all<T: Driver>(
+    buf: *mut bindings::dma_buf,
+    direction: dma_data_direction,
+    sync: unsafe extern "C" fn(*mut bindings::device, *mut bindings::sg_table, dma_data_direction),
+    sync_banks: fn(&Mappings, usize, usize, Direction),
+) {
+    // SAFETY: Required of the caller. The mappings are those of the devices that they come with.
+    unsafe {
+        for_each_mapped(buf, |dev, mapped| {
+            if let Some(direction) = mapped.common(direction) {
+                sync(dev, mapped.table.as_raw(), direction);
+            }
+        });
+    }
+
+    // SAFETY: Required of the caller.
+    if let (Ok(memory), Some(direction)) = (unsafe { memory_of::<T>(buf) }, of_device(direction)) {
+        sync_banks(&memory.mappings().lock(), 0, memory.size(), direction);
+    }
+}
+
 /// Operation: the CPU is going to access the buffer.
 ///
 /// # Safety
@@ -260,23 +289,14 @@ pub(super) unsafe extern "C" fn begin_cpu_access<T: Driver>(
     buf: *mut bindings::dma_buf,
     direction: dma_data_direction,
 ) -> c_int {
-    // SAFETY: Required of the caller. The mappings are those of the devices that they come with.
-    unsafe {
-        for_each_mapped(buf, |dev, mapped| {
-            if let Some(direction) = mapped.common(direction) {
-                bindings::qda_helper_dma_sync_sgtable_for_cpu(
-                    dev,
-                    mapped.table.as_raw(),
-                    direction,
-                );
-            }
-        });
-    }
-
     // SAFETY: Required of the caller.
-    if let (Ok(memory), Some(direction)) = (unsafe { memory_of::<T>(buf) }, of_device(direction)) {
-        let mappings = memory.mappings().lock();
-        mappings.sync_for_cpu(0, memory.size(), direction);
+    unsafe {
+        sync_all::<T>(
+            buf,
+            direction,
+            bindings::qda_helper_dma_sync_sgtable_for_cpu,
+            Mappings::sync_for_cpu,
+        );
     }
     0
 }
@@ -290,23 +310,14 @@ pub(super) unsafe extern "C" fn end_cpu_access<T: Driver>(
     buf: *mut bindings::dma_buf,
     direction: dma_data_direction,
 ) -> c_int {
-    // SAFETY: Required of the caller. The mappings are those of the devices that they come with.
-    unsafe {
-        for_each_mapped(buf, |dev, mapped| {
-            if let Some(direction) = mapped.common(direction) {
-                bindings::qda_helper_dma_sync_sgtable_for_device(
-                    dev,
-                    mapped.table.as_raw(),
-                    direction,
-                );
-            }
-        });
-    }
-
     // SAFETY: Required of the caller.
-    if let (Ok(memory), Some(direction)) = (unsafe { memory_of::<T>(buf) }, of_device(direction)) {
-        let mappings = memory.mappings().lock();
-        mappings.sync_for_device(0, memory.size(), direction);
+    unsafe {
+        sync_all::<T>(
+            buf,
+            direction,
+            bindings::qda_helper_dma_sync_sgtable_for_device,
+            Mappings::sync_for_device,
+        );
     }
     0
 }
