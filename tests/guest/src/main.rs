@@ -32,6 +32,7 @@ mod legacy;
 mod mem;
 mod passing;
 mod raw;
+mod shaky;
 mod shared;
 mod sim;
 mod suites;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Buffers whose DSP, device or module goes away.
 
-use std::sync::atomic::AtomicBool;
-
 use super::*;
+use crate::shaky;
 
 const SIZE: usize = 8 * PAGE;
 
@@ -207,41 +206,7 @@ pub fn areas_outlive_module() -> Outcome {
 /// Clients that make, map, export and call with buffers while the DSP comes and goes.
 pub fn under_load() -> Outcome {
     let before = Held::now()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let threads: Vec<_> = (0..6u64)
-        .map(|n| {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || -> Result<u32, Fail> {
-                let mut good = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    good += client_of_a_shaky_dsp(n)?;
-                }
-                Ok(good)
-            })
-        })
-        .collect();
-    let mut result = Ok(());
-    for round in 0..24u64 {
-        thread::sleep(Duration::from_millis(60 + 13 * (round % 7)));
-        result = sim::control(CDSP, "remove").and_then(|()| {
-            thread::sleep(Duration::from_millis(round % 5 * 9));
-            sim::control(CDSP, "announce")
-        });
-        if result.is_err() {
-            break;
-        }
-    }
-    thread::sleep(Duration::from_millis(500));
-    stop.store(true, Ordering::Relaxed);
-    let mut rounds = 0;
-    for one in threads {
-        match one.join() {
-            Ok(Ok(good)) => rounds += good,
-            Ok(Err(why)) => result = Err(why),
-            Err(_) => result = Err("a thread panicked".into()),
-        }
-    }
-    result?;
+    let rounds = shaky::clients_of(CDSP, 24, 60, client_of_a_shaky_dsp)?;
     println!("{rounds} rounds with buffers succeeded meanwhile");
     ensure!(rounds > 0, "no round ever succeeded");
     dsp::wait_node(CDSP, SOON)?;
@@ -250,7 +215,8 @@ pub fn under_load() -> Outcome {
 }
 
 /// Uses buffers of the DSP if it is there, until it is gone; the number of good rounds.
-fn client_of_a_shaky_dsp(seed: u64) -> Result<u32, Fail> {
+fn client_of_a_shaky_dsp(seed: u32) -> Result<u32, Fail> {
+    let seed = u64::from(seed);
     let Ok(file) = File::open(CDSP) else {
         thread::sleep(Duration::from_millis(1));
         return Ok(0);

@@ -2,6 +2,7 @@
 //! The DSP goes away, by unbind or because its channel is removed, with whatever is under way.
 
 use super::*;
+use crate::shaky;
 
 pub fn unbind_and_rebind() -> Outcome {
     let all = checks::group_count();
@@ -140,41 +141,7 @@ pub fn channel_removed_and_back() -> Outcome {
 
 /// Clients that open, create and call without end while the DSP comes and goes.
 pub fn removed_under_load() -> Outcome {
-    let stop = Arc::new(AtomicBool::new(false));
-    let threads: Vec<_> = (0..6u32)
-        .map(|n| {
-            let stop = Arc::clone(&stop);
-            thread::spawn(move || -> Result<u32, Fail> {
-                let mut good = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    good += client_of_a_shaky_dsp(n)?;
-                }
-                Ok(good)
-            })
-        })
-        .collect();
-    let mut result = Ok(());
-    for round in 0..30u64 {
-        thread::sleep(Duration::from_millis(30 + 11 * (round % 7)));
-        result = sim::control(CDSP, "remove").and_then(|()| {
-            thread::sleep(Duration::from_millis(round % 5 * 9));
-            sim::control(CDSP, "announce")
-        });
-        if result.is_err() {
-            break;
-        }
-    }
-    thread::sleep(Duration::from_millis(500));
-    stop.store(true, Ordering::Relaxed);
-    let mut calls = 0;
-    for one in threads {
-        match one.join() {
-            Ok(Ok(good)) => calls += good,
-            Ok(Err(why)) => result = Err(why),
-            Err(_) => result = Err("a thread panicked".into()),
-        }
-    }
-    result?;
+    let calls = shaky::clients_of(CDSP, 30, 30, client_of_a_shaky_dsp)?;
     println!("{calls} calls succeeded meanwhile");
     ensure!(calls > 0, "no call ever succeeded");
     dsp::wait_node(CDSP, SOON)?;
