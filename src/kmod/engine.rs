@@ -28,11 +28,12 @@
 //!
 //! 1. the state of a client (`client`)
 //! 2. the registry of a DSP (`dsp`)
-//! 3. the parked calls of a session (`session`); its kept handles (`kept`) or its records of
-//!    remote maps (`remote`)
+//! 3. the parked calls of a session (`session::parked`), then its kept handles (`kept`); or its
+//!    records of remote maps (`remote`)
 //! 4. the chunks of an arena (`arena`), or the making of a mapping (`mapping`)
 //! 5. the table of mappings (`mapping`), or the seats of the banks (`bank`)
-//! 6. the mapping of memory, then the device of a bank (`sys::dma`, `sys::cb`)
+//! 6. the lists of mappings of a memory and of a bank, a mapping, then the device of a bank
+//!    (`sys::shmem`, `sys::dma`, `sys::cb`)
 //! 7. the call slots of a channel (`channel`), with interrupts off; the receive callback takes
 //!    this one only
 
