@@ -118,7 +118,8 @@ pub const fn span(address: u64, len: u64) -> Option<PageEntry> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_addr))]
 mod tests {
     use super::*;
 

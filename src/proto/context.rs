@@ -161,7 +161,8 @@ impl ContextWord {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_context))]
 mod tests {
     use super::*;
 
@@ -236,9 +237,9 @@ mod tests {
         for index in 1..=u8::MAX {
             for pd in [Pd::Root, Pd::User, Pd::Sensors] {
                 // The low byte alone tells them apart, whatever the sequence number is.
-                assert_ne!(word(index, 1, pd).pack() & 0xff, PD_NOTIFICATION & 0xff);
+                assert!(word(index, 1, pd).pack() & 0xff != PD_NOTIFICATION & 0xff);
                 let same_sequence = word(index, PD_NOTIFICATION >> 16, pd);
-                assert_ne!(same_sequence.pack(), PD_NOTIFICATION);
+                assert!(same_sequence.pack() != PD_NOTIFICATION);
             }
         }
     }

@@ -80,7 +80,8 @@ impl Domain {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_domain))]
 mod tests {
     use super::*;
 

@@ -245,3 +245,6 @@ impl<'a, S: Sink> Encoder<'a, S> {
         Ok(())
     }
 }
+
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+mod tests;

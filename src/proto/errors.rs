@@ -123,9 +123,42 @@ impl core::fmt::Display for DspResult {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_errors))]
 mod tests {
     use super::*;
+    use core::fmt::{self, Write};
+
+    /// A text in memory of its own.
+    struct Text {
+        bytes: [u8; 128],
+        len: usize,
+    }
+
+    impl Text {
+        fn of(result: DspResult) -> Self {
+            let mut text = Text {
+                bytes: [0; 128],
+                len: 0,
+            };
+            write!(text, "{result}").unwrap();
+            text
+        }
+
+        fn as_bytes(&self) -> &[u8] {
+            &self.bytes[..self.len]
+        }
+    }
+
+    impl Write for Text {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            let end = self.len + part.len();
+            let room = self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?;
+            room.copy_from_slice(part.as_bytes());
+            self.len = end;
+            Ok(())
+        }
+    }
 
     // covers: T149
     #[test]
@@ -174,9 +207,9 @@ mod tests {
 
     #[test]
     fn display_has_number_and_name() {
-        let text = std::format!("{}", DspResult::BAD_STATE);
-        assert!(text.starts_with("0x8000040d (AEE_EBADSTATE: "));
-        let text = std::format!("{}", DspResult::new(1));
-        assert_eq!(text, "0x1 (unknown DSP result)");
+        let text = Text::of(DspResult::BAD_STATE);
+        assert!(text.as_bytes().starts_with(b"0x8000040d (AEE_EBADSTATE: "));
+        let text = Text::of(DspResult::new(1));
+        assert_eq!(text.as_bytes(), b"0x1 (unknown DSP result)");
     }
 }

@@ -426,5 +426,5 @@ impl Planned {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;

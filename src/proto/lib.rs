@@ -27,6 +27,11 @@
 //! | [`fdlist`] | which tags the DSP says it has dropped |
 //! | [`decode`] | the message buffer read back, for the simulator, tests and fuzzers |
 //!
+//! The unit tests are for both roots: cargo runs them on the host, and a kernel with KUnit runs the
+//! same bodies in `qda.ko` (suites `qda_*`). They need nothing but `core`; assertions have no text
+//! of their own, and stand in the bodies and not in what the bodies call, since KUnit puts its own
+//! in their place.
+//!
 //! Nothing here panics on any input, and arithmetic on numbers from outside is checked.
 
 #![cfg_attr(not(MODULE), no_std)]
@@ -40,9 +45,6 @@
 )]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-
-#[cfg(test)]
-extern crate std;
 
 pub mod addr;
 pub mod context;

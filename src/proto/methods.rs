@@ -218,5 +218,5 @@ impl Method for Capabilities {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;

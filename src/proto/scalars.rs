@@ -179,7 +179,8 @@ impl Iterator for Classes {
 
 impl ExactSizeIterator for Classes {}
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_scalars))]
 mod tests {
     use super::*;
 

@@ -170,7 +170,8 @@ impl<const WORDS: usize> SubAlloc<WORDS> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_suballoc))]
 mod tests {
     use super::*;
 

@@ -481,5 +481,5 @@ impl PageEntry {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;

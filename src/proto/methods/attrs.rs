@@ -84,7 +84,8 @@ impl ProcessAttrs {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_attrs))]
 mod tests {
     use super::*;
 

@@ -69,7 +69,8 @@ impl<const N: usize> Name<N> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(qda_name))]
 mod tests {
     use super::*;
 
