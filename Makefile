@@ -9,15 +9,17 @@ OUT ?=
 export KERNEL_DEBS DEBIAN_MIRROR VERBOSE TIMEOUT
 export QDA_TARGET = $(MAKECMDGOALS)
 
-.PHONY: help run test sanitize check miri modules shell fmt refresh clean
+.PHONY: help run test sanitize check miri fuzz mutants modules shell fmt refresh clean
 
 help:
 	@echo 'make run [INPUT=file]    let a simulated DSP sum the integers of a file (one per line) and find'
 	@echo '                         their maximum, and draw the edges of a picture (PICTURE=in.png OUT=out.png), on the'
 	@echo '                         stock kernel in a virtual machine'
 	@echo 'make test                everything that proves the tree; ends with "N passed, N failed, N skipped"'
-	@echo 'make sanitize            every guest suite on the kernel with sanitizers, which takes more than an hour'
+	@echo 'make sanitize            the part of it that runs in guests with the sanitizer kernel'
 	@echo 'make check               the part of it that needs no guest and takes seconds'
+	@echo 'make fuzz MINUTES=n      let the fuzzers of decoders, ioctls and packets run for n minutes (default 10)'
+	@echo 'make mutants             break one defence after the other, and look whether the tests notice; takes hours'
 	@echo "make miri                the protocol's tests under Miri, if this machine has a nightly toolchain with it"
 	@echo 'make shell               an interactive guest with the modules and programs'
 	@echo 'make modules             qda.ko and the simulator for the stock kernel, below build/'
@@ -43,6 +45,12 @@ check:
 
 miri:
 	@scripts/miri
+
+fuzz:
+	@scripts/fuzz --minutes "$(or $(MINUTES),10)"
+
+mutants:
+	@scripts/mutants
 
 modules:
 	@scripts/modules $(if $(KDIR),--kdir "$(KDIR)")
