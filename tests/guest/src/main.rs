@@ -14,12 +14,14 @@
 //! * [`harness`] runs cases, each in a process of its own, and prints KTAP;
 //! * [`checks`] are made after every case ([`kmsg`] reads the log, [`sim`] the simulator), [`leaks`]
 //!   at the end;
-//! * [`suites`] holds the cases, [`children`] the programs that they start beside themselves.
+//! * [`suites`] holds the cases, [`children`] the programs that they start beside themselves,
+//!   [`crowd`] the processes that they fork.
 
 mod buffer;
 mod calls;
 mod checks;
 mod children;
+mod crowd;
 mod dsp;
 mod dspmem;
 mod dt;

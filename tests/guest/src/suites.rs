@@ -18,6 +18,7 @@ mod modules;
 mod prime;
 mod remote_map;
 mod session;
+mod storm;
 mod truth;
 
 /// Every suite of this program.
@@ -34,6 +35,7 @@ pub const ALL: &[&Suite] = &[
     &malformed::SUITE,
     &death::SUITE,
     &modules::SUITE,
+    &storm::SUITE,
     &truth::SUITE,
     &gem::SUITE,
     &prime::SUITE,
