@@ -17,6 +17,7 @@ use crate::{
             BankSpec,
             MAX_SEATS, //
         },
+        call::MAX_INLINE,
         dsp::DspSpec,
         Dsp,
         Limits, //
@@ -197,12 +198,22 @@ fn describe(dev: &device::Device, info: Option<&Soc>) -> Result<DspSpec> {
         domain,
         addressing,
         trusts_everybody: node.property_read_bool(c"qcom,non-secure-domain"),
-        limits: Limits {
-            buffer: mib(crate::module_parameters::max_buffer_mib.value()),
-            file: mib(crate::module_parameters::max_file_mib.value()),
-        },
+        limits: read_limits(),
         banks,
     })
+}
+
+/// The limits that root has set for clients.
+fn read_limits() -> Limits {
+    use crate::module_parameters as set;
+    Limits {
+        buffer: mib(set::max_buffer_mib.value()),
+        file: mib(set::max_file_mib.value()),
+        file_buffers: set::max_file_buffers.value(),
+        dsp: mib(set::max_dsp_mib.value()),
+        calls: usize::try_from(set::max_calls.value()).unwrap_or(usize::MAX),
+        inline: mib(set::max_inline_mib.value()).min(MAX_INLINE),
+    }
 }
 
 /// Bytes of so many MiB.

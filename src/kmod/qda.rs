@@ -71,5 +71,21 @@ module! {
             default: 65536,
             description: "Most MiB of all buffers that one open file made",
         },
+        max_file_buffers: u64 {
+            default: 65536,
+            description: "Most buffers that one open file made",
+        },
+        max_dsp_mib: u64 {
+            default: 262144,
+            description: "Most MiB of the buffers of all files of a DSP",
+        },
+        max_calls: u64 {
+            default: 128,
+            description: "Most calls that one session has under way",
+        },
+        max_inline_mib: u64 {
+            default: 64,
+            description: "Most MiB of inline data in one call, at most 64",
+        },
     },
 }

@@ -61,9 +61,18 @@ impl Sequence {
     /// The largest number: all 48 bits set.
     pub const MAX: u64 = (1 << 48) - 1;
 
-    /// The number of the first call of a channel.
+    /// The number of the first call of the first channel.
     // INVARIANT: 1 is in range.
     pub const FIRST: Self = Self(1);
+
+    /// The number of the first call of the `count`-th channel, counted from 0.
+    ///
+    /// Channels begin 2^32 numbers apart, so that an answer to a call of one matches no call of
+    /// those after it. After 2^16 channels it begins anew.
+    pub const fn of_channel(count: u64) -> Self {
+        // INVARIANT: 16 bits above 32, and not 0.
+        Self(((count & 0xffff) << 32) | 1)
+    }
 
     /// Takes a number, or gives `None` when it is 0 or has more than 48 bits.
     pub const fn new(number: u64) -> Option<Self> {
@@ -172,6 +181,18 @@ mod tests {
             Sequence::new(sequence).unwrap(),
             pd,
         )
+    }
+
+    // covers: T132
+    #[test]
+    fn channels_do_not_share_numbers() {
+        assert!(Sequence::of_channel(0) == Sequence::FIRST);
+        for count in [1, 2, 0xffff, 0x1_ffff, u64::MAX] {
+            let first = Sequence::of_channel(count).get();
+            assert!(Sequence::new(first).is_some());
+            assert!(first - Sequence::of_channel(count - 1).get() == 1 << 32 || count == 1 << 16);
+        }
+        assert!(Sequence::of_channel(1 << 16) == Sequence::FIRST);
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Metadata {
 }
 
 /// One argument of a call, classified once. All passes work from this value.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Arg {
     /// A buffer argument of length 0. No memory belongs to it.
     Empty,

@@ -53,6 +53,7 @@ pub mod domain;
 pub mod encode;
 pub mod errors;
 pub mod fdlist;
+pub mod fingerprint;
 pub mod handles;
 pub mod layout;
 pub mod methods;

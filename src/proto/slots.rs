@@ -31,6 +31,10 @@
 //!   +----------------------------- abandoned
 //! ```
 //!
+//! `retire` frees a slot that is sent, done or abandoned when the process is gone that it was for.
+//!
+//! A waiter may be away while its slot is sent or done, and come back: the answer stays in the slot.
+//!
 //! # Protocol of use
 //!
 //! 1. `prepare`, then build the request from the word.
@@ -179,7 +183,7 @@ impl<S: DerefMut<Target = [Slot]>> SlotTable<S> {
         }
     }
 
-    /// As [`SlotTable::new`], with the sequence number of the first call, to test the wrap.
+    /// As [`SlotTable::new`], with the sequence number of the first call.
     pub fn with_sequence(storage: S, first: Sequence) -> Self {
         Self {
             next: first,
@@ -301,6 +305,20 @@ impl<S: DerefMut<Target = [Slot]>> SlotTable<S> {
                 Abandon::Abandoned
             }
             _ => Abandon::Unknown,
+        }
+    }
+
+    /// Frees the slot of a call, because the process that it was made for is gone: no answer will
+    /// come. Gives false if the call has ended before.
+    ///
+    /// Should an answer come all the same, it finds no waiting slot, or one with another word.
+    pub fn retire(&mut self, word: ContextWord) -> bool {
+        match self.state(word.slot()) {
+            Some(State::Sent(own) | State::Done(own, _) | State::Abandoned(own)) if own == word => {
+                self.set(word.slot(), State::Free);
+                true
+            }
+            _ => false,
         }
     }
 

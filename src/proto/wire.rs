@@ -446,7 +446,7 @@ impl BufferListEntry {
 
 /// Entry of the page list, 16 bytes. One entry is one contiguous range.
 #[derive(
-    Clone, Copy, PartialEq, Eq, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
+    Clone, Copy, PartialEq, Eq, Hash, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned,
 )]
 #[repr(C)]
 pub struct PageEntry {

@@ -201,6 +201,11 @@ void qda_helper_cond_resched(void)
 	cond_resched();
 }
 
+bool qda_helper_task_is_exiting(struct task_struct *task)
+{
+	return READ_ONCE(task->flags) & PF_EXITING;
+}
+
 phys_addr_t qda_helper_page_to_phys(struct page *page)
 {
 	return page_to_phys(page);

@@ -25,6 +25,7 @@ struct rpmsg_endpoint;
 struct rw_semaphore;
 struct scatterlist;
 struct sg_table;
+struct task_struct;
 struct vfsmount;
 struct vm_area_struct;
 
@@ -77,5 +78,6 @@ void qda_helper_dma_sync_sgtable_for_cpu(struct device *dev,
 					 enum dma_data_direction dir);
 bool qda_helper_fatal_signal_pending(void);
 void qda_helper_cond_resched(void);
+bool qda_helper_task_is_exiting(struct task_struct *task);
 
 #endif /* QDA_HELPERS_H */

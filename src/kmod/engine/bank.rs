@@ -5,9 +5,13 @@
 //! A bank has one address space. It seats one session, or as many as the device tree allows
 //! (`qcom,nsessions`); these then share the address space. A free bank is taken first.
 //!
+//! The last quarter of the seats of a DSP, and at least one if there are two, goes only to users
+//! that have none: one user cannot lock out the others. It does not bind openers with
+//! `CAP_SYS_ADMIN`.
+//!
 //! # Locking
 //!
-//! One mutex around the numbers of seats taken. Nothing is done while it is held.
+//! One mutex around the seats that are taken. Nothing is done while it is held.
 
 use crate::{
     engine::error::{
@@ -23,6 +27,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    task::Kuid, //
 };
 
 /// Most seats that one bank may have. The device tree is not trusted with more.
@@ -36,16 +41,42 @@ pub(crate) struct BankSpec {
     pub(crate) seats: u32,
 }
 
+/// The part of the seats that is kept for users without any: one in so many.
+const RESERVE: usize = 4;
+
 struct Row {
     spec: BankSpec,
     taken: u32,
+}
+
+struct Seats {
+    rows: KVec<Row>,
+    /// Who sits, `None` for users that have no share. Capacity: as many as there are seats.
+    takers: KVec<Option<Kuid>>,
+    /// Number of seats.
+    len: usize,
+}
+
+impl Seats {
+    /// May `user` have one more?
+    fn allows(&self, user: Option<Kuid>) -> CallResult {
+        let free = self.len.saturating_sub(self.takers.len());
+        let reserve = match self.len {
+            0 | 1 => 0,
+            len => len.checked_div(RESERVE).unwrap_or(0).max(1),
+        };
+        if user.is_some() && free <= reserve && self.takers.contains(&user) {
+            return Err(CallError::Share);
+        }
+        Ok(())
+    }
 }
 
 /// The context banks of a DSP.
 #[pin_data]
 pub(crate) struct Banks {
     #[pin]
-    rows: Mutex<KVec<Row>>,
+    seats: Mutex<Seats>,
     len: usize,
 }
 
@@ -54,12 +85,18 @@ impl Banks {
     pub(crate) fn new(specs: KVec<BankSpec>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             len: specs.len(),
-            rows <- {
+            seats <- {
                 let mut rows = KVec::with_capacity(specs.len(), GFP_KERNEL)?;
+                let mut len = 0usize;
                 for spec in specs {
+                    len = usize::try_from(spec.seats)
+                        .ok()
+                        .and_then(|seats| len.checked_add(seats))
+                        .ok_or(EINVAL)?;
                     rows.push(Row { spec, taken: 0 }, GFP_KERNEL)?;
                 }
-                new_mutex!(rows, "qda_banks")
+                let takers = KVec::with_capacity(len, GFP_KERNEL)?;
+                new_mutex!(Seats { rows, takers, len }, "qda_banks")
             },
         })
     }
@@ -70,34 +107,44 @@ impl Banks {
     }
 
     /// Number of seats that are taken.
-    pub(crate) fn taken(&self) -> u32 {
-        let rows = self.rows.lock();
-        rows.iter()
-            .fold(0, |sum: u32, row| sum.saturating_add(row.taken))
+    pub(crate) fn taken(&self) -> usize {
+        self.seats.lock().takers.len()
     }
 
     /// Number of buffers of users that the DSP can reach.
     pub(crate) fn mapped(&self) -> usize {
-        let rows = self.rows.lock();
-        rows.iter().fold(0, |sum: usize, row| {
+        let seats = self.seats.lock();
+        seats.rows.iter().fold(0, |sum: usize, row| {
             sum.saturating_add(row.spec.bank.mapped())
         })
     }
 
-    /// Takes a seat on the bank with the fewest sessions.
-    pub(crate) fn sit(self: &Arc<Self>) -> CallResult<Seat> {
-        let mut rows = self.rows.lock();
-        let (index, row) = rows
-            .iter_mut()
+    /// Takes a seat on the bank with the fewest sessions, for a user if it has a share.
+    ///
+    /// Fails with [`CallError::NoBank`] if there is no seat, and with [`CallError::Share`] if the
+    /// seats that are left are for others.
+    pub(crate) fn sit(self: &Arc<Self>, user: Option<Kuid>) -> CallResult<Seat> {
+        let mut seats = self.seats.lock();
+        let Seats { rows, .. } = &*seats;
+        let index = rows
+            .iter()
             .enumerate()
             .filter(|(_, row)| row.taken < row.spec.seats)
             .min_by_key(|(_, row)| row.taken)
+            .map(|(index, _)| index)
             .ok_or(CallError::NoBank)?;
+        seats.allows(user)?;
+        seats
+            .takers
+            .push_within_capacity(user)
+            .map_err(|_| CallError::NoBank)?;
+        let row = seats.rows.get_mut(index).ok_or(CallError::NoBank)?;
         row.taken = row.taken.saturating_add(1);
         Ok(Seat {
-            banks: self.clone(),
-            index,
             bank: row.spec.bank.clone(),
+            index,
+            user,
+            banks: self.clone(),
         })
     }
 
@@ -105,7 +152,7 @@ impl Banks {
     ///
     /// All mappings must have been revoked before; any that is left ends here.
     pub(crate) fn remove(&self) {
-        for row in self.rows.lock().iter() {
+        for row in self.seats.lock().rows.iter() {
             row.spec.bank.remove();
         }
     }
@@ -113,9 +160,10 @@ impl Banks {
 
 /// A session's seat on a bank. Dropped last by its session: the next session may come at once.
 pub(crate) struct Seat {
-    banks: Arc<Banks>,
-    index: usize,
     bank: Arc<Bank>,
+    index: usize,
+    user: Option<Kuid>,
+    banks: Arc<Banks>,
 }
 
 impl Seat {
@@ -127,7 +175,12 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        if let Some(row) = self.banks.rows.lock().get_mut(self.index) {
+        let mut seats = self.banks.seats.lock();
+        let place = seats.takers.iter().position(|user| *user == self.user);
+        if let Some(place) = place {
+            let _ = seats.takers.remove(place);
+        }
+        if let Some(row) = seats.rows.get_mut(self.index) {
             row.taken = row.taken.saturating_sub(1);
         }
     }

@@ -11,6 +11,9 @@
 //! passes over the arguments work from the same result. Nothing is read back from the message but
 //! the bytes of outputs, at offsets that are computed anew from the request, and the list of what
 //! the DSP has dropped. No lock is held during the copies.
+//!
+//! A signal ends the wait and not the call. The thread that makes the same call again waits for the
+//! one that is under way instead of sending a second one; see [`parked`](super::session::Parked).
 
 use crate::{
     engine::{
@@ -27,7 +30,7 @@ use crate::{
         channel::{
             Deadline,
             Header,
-            Origin,
+            Pending,
             Waited, //
         },
         error::{
@@ -36,8 +39,11 @@ use crate::{
         },
         kept::NewEntry,
         session::{
+            CallPrint,
+            Entry,
             InFlight,
-            Session, //
+            Session,
+            TakenUp, //
         }, //
     },
     proto::{
@@ -46,6 +52,7 @@ use crate::{
             Message, //
         },
         errors::DspResult,
+        fingerprint::Fingerprint,
         layout::{
             Arg,
             Plan,
@@ -63,15 +70,29 @@ use crate::{
         task, //
     }, //
 };
-use core::mem;
-use kernel::uaccess::UserPtr;
+use core::{
+    hash::{
+        Hash,
+        Hasher, //
+    },
+    mem, //
+};
+use kernel::uaccess::{
+    UserPtr,
+    UserSlice, //
+};
 
-/// Most bytes of inline data in one call.
+/// Most bytes of inline data in one call that any limit allows.
 pub(crate) const MAX_INLINE: u64 = 64 * 1024 * 1024;
 
 /// Most bytes in one message: the inline data, the metadata of 540 arguments and the gaps between
 /// them.
 const MAX_MESSAGE: usize = 64 * 1024 * 1024 + 128 * 1024;
+
+/// Bytes of inputs that are looked at in one step.
+const PIECE: usize = 256;
+/// Pieces that are looked at without giving others a chance to run.
+const STRETCH: usize = 1024;
 
 /// One argument of a client's call.
 pub(crate) enum Argument {
@@ -183,16 +204,50 @@ pub(crate) struct CallRequest<'a> {
 }
 
 impl CallRequest<'_> {
-    fn plan(&self) -> CallResult<Planned> {
+    fn plan(&self, most_inline: u64) -> CallResult<Planned> {
         let mut plan = Plan::new(self.scalars, MAX_MESSAGE);
         for argument in self.arguments.iter() {
             let _ = plan.place(&argument.as_arg()?)?;
         }
         let planned = plan.finish()?;
-        if planned.inline_bytes() > MAX_INLINE {
+        if planned.inline_bytes() > most_inline {
             return Err(CallError::TooBig);
         }
         Ok(planned)
+    }
+
+    /// What tells this call from others, except for the bytes of its inputs.
+    fn outline(&self) -> CallResult<Fingerprint> {
+        let mut print = Fingerprint::new();
+        self.handle.hash(&mut print);
+        self.scalars.raw().hash(&mut print);
+        self.deadline.hash(&mut print);
+        for argument in self.arguments.iter() {
+            argument.as_arg()?.hash(&mut print);
+            if let Argument::Inline { user, .. } = argument {
+                user.as_const_ptr().addr().hash(&mut print);
+            }
+        }
+        Ok(print)
+    }
+
+    /// What tells this call from all others.
+    #[inline(never)]
+    fn print(&self) -> CallResult<CallPrint> {
+        let mut print = self.outline()?;
+        let outline = print.finish();
+        for (argument, class) in self.arguments.iter().zip(self.scalars.classes()) {
+            match argument {
+                Argument::Inline { user, len } if !class.is_out() => {
+                    take_in(*user, *len, &mut print)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(CallPrint {
+            outline,
+            whole: print.finish(),
+        })
     }
 
     /// Writes the message, which the DSP will see at `base`, with the caller's inputs.
@@ -337,15 +392,53 @@ impl Session {
     /// Makes a remote call and waits for its result.
     ///
     /// Outputs are copied whatever the result is. A signal ends the wait with
-    /// [`CallError::Interrupted`], the deadline with [`CallError::TimedOut`]; the DSP goes on with
-    /// the call, and its memory and buffers stay until it has answered.
+    /// [`CallError::Interrupted`]; the call goes on, and the same thread can take it up by making
+    /// it again. The deadline ends it with [`CallError::TimedOut`]. In both cases the memory and
+    /// the buffers of the call stay until the DSP has answered.
     #[inline(never)]
     pub(crate) fn call(&self, mut request: CallRequest<'_>) -> CallResult<DspResult> {
+        let entry = self.parked().enter()?;
+        if entry.has_any() {
+            return self.call_again(entry, &mut request);
+        }
+        self.call_anew(entry, &mut request, Holds::new())
+    }
+
+    /// Takes up a call that the calling thread has left behind, or makes a new one.
+    #[inline(never)]
+    fn call_again(&self, entry: Entry<'_>, request: &mut CallRequest<'_>) -> CallResult<DspResult> {
+        let mut holds = Holds::new();
+        self.find_buffers(request.arguments, &mut holds)?;
+        if !entry.knows(request.outline()?.finish()) {
+            return self.call_anew(entry, request, holds);
+        }
+        let print = request.print()?;
+        match entry.take_up(print) {
+            Some(TakenUp::Open(call)) => {
+                let pending = call.resume(self.dsp().channel());
+                self.wait(entry, request, pending, Some(print))
+            }
+            Some(TakenUp::Answered(result, memory)) => {
+                self.take_outputs(request, &memory, &holds)?;
+                Ok(result)
+            }
+            None => self.call_anew(entry, request, holds),
+        }
+    }
+
+    /// Makes a new call. `holds` are the buffers of it that were found already.
+    #[inline(never)]
+    fn call_anew(
+        &self,
+        entry: Entry<'_>,
+        request: &mut CallRequest<'_>,
+        holds: Holds,
+    ) -> CallResult<DspResult> {
         if request.deadline.is_some_and(Deadline::has_passed) {
             return Err(CallError::TimedOut);
         }
-        let entry = self.parked().enter()?;
-        let (message, in_flight) = self.prepare_call(&mut request)?;
+        let origin = entry.origin(self.dsp().limits().calls)?;
+        let (message, in_flight) = self.prepare_call(request, holds)?;
         let header = Header {
             sender: Sender::Client(self.client()),
             pd: self.pd(),
@@ -355,20 +448,38 @@ impl Session {
         let pending = self
             .dsp()
             .channel()
-            .submit(Origin::Client, header, message, in_flight)
+            .submit(origin, header, message, in_flight)
             // Nothing was sent: the memory goes back to the arena.
             .map_err(|(e, _in_flight)| e)?;
         self.keep_handles(request.arguments);
+        self.wait(entry, request, pending, None)
+    }
 
+    /// Waits for a call. `print` is its fingerprint, if it is known.
+    fn wait(
+        &self,
+        entry: Entry<'_>,
+        request: &CallRequest<'_>,
+        pending: Pending<'_, InFlight>,
+        print: Option<CallPrint>,
+    ) -> CallResult<DspResult> {
         match pending.wait_interruptible(request.deadline) {
-            Waited::Answered(result, in_flight) => {
-                self.finish_call(&request, in_flight)?;
+            Ok(Waited::Answered(result, in_flight)) => {
+                self.finish_call(request, in_flight)?;
                 Ok(result)
             }
-            Waited::Gone(_in_flight) => Err(CallError::Gone),
-            Waited::GaveUp(why, abandoned) => {
-                entry.park(abandoned);
+            Ok(Waited::Gone(_in_flight)) => Err(CallError::Gone),
+            Ok(Waited::GaveUp(why, call)) => {
+                entry.abandon(call);
                 Err(why)
+            }
+            Err(call) => {
+                match print.map_or_else(|| request.print(), Ok) {
+                    Ok(print) => entry.suspend(call, print),
+                    // Its inputs are not there any more: it cannot be made again either.
+                    Err(_) => entry.abandon(call.abandon(self.dsp().channel())),
+                }
+                Err(CallError::Interrupted)
             }
         }
     }
@@ -387,10 +498,13 @@ impl Session {
 
     /// Does everything that comes before sending.
     #[inline(never)]
-    fn prepare_call(&self, request: &mut CallRequest<'_>) -> CallResult<(Message, InFlight)> {
-        let mut holds = Holds::new();
+    fn prepare_call(
+        &self,
+        request: &mut CallRequest<'_>,
+        mut holds: Holds,
+    ) -> CallResult<(Message, InFlight)> {
         self.find_buffers(request.arguments, &mut holds)?;
-        let planned = request.plan()?;
+        let planned = request.plan(self.dsp().limits().inline)?;
         let memory = self.arena().take(planned.size())?;
         let base = self.dsp_address(memory.address()?, planned.size())?;
         let message = request.marshal(planned, base, &memory)?;
@@ -410,11 +524,21 @@ impl Session {
         Ok((message, in_flight))
     }
 
-    /// Takes the outputs of a call that was answered.
+    /// Ends a call that was answered.
     #[inline(never)]
     fn finish_call(&self, request: &CallRequest<'_>, in_flight: InFlight) -> CallResult {
-        let InFlight { memory, holds, .. } = &in_flight;
-        memory.sync_for_cpu();
+        in_flight.memory.sync_for_cpu();
+        self.parked().take_dropped(&in_flight);
+        self.take_outputs(request, &in_flight.memory, &in_flight.holds)
+    }
+
+    /// Takes the outputs of a call that was answered.
+    fn take_outputs(
+        &self,
+        request: &CallRequest<'_>,
+        memory: &CallMemory,
+        holds: &Holds,
+    ) -> CallResult {
         if !self.is_coherent() {
             request.for_each_part(holds, |hold, span, direction| {
                 if let Direction::FromDevice = direction {
@@ -423,7 +547,28 @@ impl Session {
                 }
             });
         }
-        self.parked().take_dropped(&in_flight);
         request.copy_out(memory)
     }
+}
+
+/// Takes in `len` bytes of the caller.
+fn take_in(user: UserPtr, len: usize, print: &mut Fingerprint) -> CallResult {
+    let mut reader = UserSlice::new(user, len).reader();
+    let mut bytes = [0; PIECE];
+    for count in 1usize.. {
+        let left = reader.len();
+        if left == 0 {
+            break;
+        }
+        let piece = bytes.get_mut(..left.min(PIECE)).ok_or(CallError::Invalid)?;
+        reader.read_slice(piece)?;
+        piece.hash(print);
+        if count % STRETCH == 0 {
+            task::breathe();
+            if task::current_is_killed() {
+                return Err(CallError::Interrupted);
+            }
+        }
+    }
+    Ok(())
 }

@@ -4,7 +4,11 @@
 //!
 //! A call's memory travels with the call. [`Channel::submit`] takes it and gives it back only when
 //! the DSP can no longer touch it: with the answer, or when nothing was sent. A waiter that gives
-//! up gets an [`Abandoned`] instead, which keeps the memory until the call is settled.
+//! up gets an [`Abandoned`] instead, which keeps the memory until the call is settled; one that is
+//! interrupted gets a [`Suspended`], whose answer waits in its slot.
+//!
+//! Slots are shared: a session gets another one only while it has fewer than are free, so that
+//! however many greedy sessions there are, the next one gets some.
 //!
 //! # Locking
 //!
@@ -21,7 +25,8 @@ use crate::{
     proto::{
         context::{
             ContextWord,
-            Pd, //
+            Pd,
+            Sequence, //
         },
         encode::Message,
         errors::DspResult,
@@ -48,7 +53,8 @@ use crate::{
         rpmsg::{
             Link,
             SendError, //
-        }, //
+        },
+        task, //
     },
 };
 use core::time::Duration;
@@ -74,11 +80,14 @@ use kernel::{
 /// others cannot keep any process from being released.
 const KERNEL_SLOTS: usize = 15;
 
+/// Number of channels so far. A DSP that was restarted gets no answer of its predecessor.
+static CHANNELS: Atomic<u64> = Atomic::new(0);
+
 /// Whose call it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// A client's.
-    Client,
+    /// A client's, whose session has so many calls under way already.
+    Client(usize),
     /// The kernel's own.
     Kernel,
     /// The kernel's, to release a process: the last one that the DSP gets for it.
@@ -123,7 +132,10 @@ impl Channel {
                 storage.resize(TABLE_LEN, Slot::FREE, GFP_KERNEL)?;
                 new_spinlock_irq!(
                     Calls {
-                        table: SlotTable::new(storage),
+                        table: SlotTable::with_sequence(
+                            storage,
+                            Sequence::of_channel(CHANNELS.fetch_add(1u64, Relaxed)),
+                        ),
                         closing: false,
                     },
                     "qda_calls"
@@ -220,9 +232,9 @@ impl Channel {
         if calls.closing && origin != Origin::Release {
             return Err(CallError::Gone);
         }
-        if origin == Origin::Client {
+        if let Origin::Client(own) = origin {
             let limit = calls.table.capacity().saturating_sub(KERNEL_SLOTS);
-            if calls.table.in_use() >= limit {
+            if own >= limit.saturating_sub(calls.table.in_use()) {
                 return Err(CallError::NoSlot);
             }
         }
@@ -274,7 +286,7 @@ pub(crate) struct Pending<'a, M> {
 }
 
 /// A point in time, after which a client does not wait for an answer.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Hash)]
 pub(crate) struct Deadline {
     /// On the clock CLOCK_MONOTONIC, in nanoseconds.
     nanoseconds: u64,
@@ -306,14 +318,19 @@ pub(crate) enum Waited<M> {
     Answered(DspResult, M),
     /// The channel is gone and the DSP with it.
     Gone(M),
-    /// The wait ended before the call did.
+    /// The wait ended before the call did, for good.
     GaveUp(CallError, Abandoned<M>),
 }
 
 impl<M> Pending<'_, M> {
     /// Waits for the answer until a signal arrives or the deadline has passed.
+    ///
+    /// After a signal the wait can be taken up again, except by a thread that was killed.
     #[inline(never)]
-    pub(crate) fn wait_interruptible(self, deadline: Option<Deadline>) -> Waited<M> {
+    pub(crate) fn wait_interruptible(
+        self,
+        deadline: Option<Deadline>,
+    ) -> core::result::Result<Waited<M>, Suspended<M>> {
         loop {
             let (slot, wakeups) = (self.word.slot(), &self.channel.wakeups);
             let wait = match deadline {
@@ -327,14 +344,23 @@ impl<M> Pending<'_, M> {
             if let Some(reply) = reply {
                 // When the DSP goes, processes are released, and that aborts their calls. All
                 // waiters get the same answer, whoever is faster.
-                return self.finish(if closing { Reply::Gone } else { reply });
+                return Ok(self.finish(if closing { Reply::Gone } else { reply }));
             }
             if closing {
-                return self.give_up(CallError::Gone);
+                return Ok(self.give_up(CallError::Gone));
             }
             match wait {
-                Wait::Interrupted => return self.give_up(CallError::Interrupted),
-                Wait::TimedOut => return self.give_up(CallError::TimedOut),
+                // Who is killed does not come back.
+                Wait::Interrupted if task::current_is_killed() => {
+                    return Ok(self.give_up(CallError::Interrupted))
+                }
+                Wait::Interrupted => {
+                    return Err(Suspended {
+                        word: self.word,
+                        memory: self.memory,
+                    })
+                }
+                Wait::TimedOut => return Ok(self.give_up(CallError::TimedOut)),
                 Wait::Completed => {}
             }
             // A wake-up that was meant for an earlier call in this slot.
@@ -399,5 +425,62 @@ impl<M> Abandoned<M> {
     pub(crate) fn settled(&self, channel: &Channel) -> Option<&M> {
         let pending = channel.calls.lock().table.is_pending(self.word);
         (!pending).then_some(&self.memory)
+    }
+
+    /// Ends the call, because the process that it was made for is gone. The slot is free then.
+    pub(crate) fn retire(self, channel: &Channel) -> M {
+        channel.calls.lock().table.retire(self.word);
+        self.memory
+    }
+}
+
+/// A call whose waiter was interrupted and may come back. Its answer stays in its slot meanwhile.
+#[must_use = "the DSP may use the memory of the call until it is settled"]
+pub(crate) struct Suspended<M> {
+    word: ContextWord,
+    memory: M,
+}
+
+/// What became of a suspended call.
+pub(crate) enum Settled<M> {
+    /// It was answered, or the channel is gone.
+    Yes(Reply, M),
+    /// It goes on.
+    No(Suspended<M>),
+}
+
+impl<M> Suspended<M> {
+    /// Waits for the answer again.
+    pub(crate) fn resume(self, channel: &Channel) -> Pending<'_, M> {
+        Pending {
+            channel,
+            word: self.word,
+            memory: self.memory,
+        }
+    }
+
+    /// Takes the answer out of the slot, if it is there.
+    pub(crate) fn settle(self, channel: &Channel) -> Settled<M> {
+        let reply = channel.calls.lock().table.take(self.word);
+        match reply {
+            Some(reply) => Settled::Yes(reply, self.memory),
+            None => Settled::No(self),
+        }
+    }
+
+    /// Gives it up for good.
+    pub(crate) fn abandon(self, channel: &Channel) -> Abandoned<M> {
+        // If it was answered just now, its slot is free and it counts as settled.
+        let _ = channel.calls.lock().table.abandon(self.word);
+        Abandoned {
+            word: self.word,
+            memory: self.memory,
+        }
+    }
+
+    /// As [`Abandoned::retire`].
+    pub(crate) fn retire(self, channel: &Channel) -> M {
+        channel.calls.lock().table.retire(self.word);
+        self.memory
     }
 }

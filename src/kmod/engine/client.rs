@@ -59,6 +59,7 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    task::Kuid,
     uaccess::UserPtr, //
 };
 
@@ -146,6 +147,7 @@ impl Caller {
 pub(crate) struct Client {
     dsp: Arc<Dsp>,
     trust: Trust,
+    user: Option<Kuid>,
     account: Arc<Account>,
     #[pin]
     state: Mutex<State>,
@@ -153,7 +155,13 @@ pub(crate) struct Client {
 
 impl Client {
     /// Opens a client. Nothing happens on the DSP.
-    pub(crate) fn new(dsp: Arc<Dsp>, trust: Trust) -> impl PinInit<Self, Error> {
+    ///
+    /// `user` is whose share of the context banks its session takes, if not that of root.
+    pub(crate) fn new(
+        dsp: Arc<Dsp>,
+        trust: Trust,
+        user: Option<Kuid>,
+    ) -> impl PinInit<Self, Error> {
         let trust = if dsp.trusts_everybody() {
             Trust::Trusted
         } else {
@@ -162,7 +170,8 @@ impl Client {
         try_pin_init!(Self {
             dsp,
             trust,
-            account: Account::new(dsp.limits())?,
+            user,
+            account: Account::new(*dsp.limits(), dsp.total().clone())?,
             state <- new_mutex!(State::Vacant, "qda_client"),
         })
     }
@@ -203,7 +212,7 @@ impl Client {
             }
         }
 
-        let born = Unborn::new(&self.dsp, pd).and_then(birth);
+        let born = Unborn::new(&self.dsp, pd, self.user).and_then(birth);
 
         let mut state = self.state.lock();
         match born {
@@ -238,6 +247,11 @@ impl Client {
             session: self.session()?,
             handle,
         })
+    }
+
+    /// Most bytes of inline data in one call.
+    pub(crate) fn most_inline(&self) -> u64 {
+        self.dsp.limits().inline
     }
 
     /// Charges a new buffer of `bytes` bytes to this client.

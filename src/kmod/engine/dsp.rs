@@ -20,7 +20,10 @@
 
 use crate::{
     engine::{
-        account::Limits,
+        account::{
+            Limits,
+            Total, //
+        },
         bank::{
             BankSpec,
             Banks, //
@@ -57,7 +60,7 @@ pub(crate) struct DspSpec {
     pub(crate) addressing: Addressing,
     /// Whether the device tree says that everybody is trusted (`qcom,non-secure-domain`).
     pub(crate) trusts_everybody: bool,
-    /// How much memory the buffers of a client may have.
+    /// What clients may have.
     pub(crate) limits: Limits,
     /// Its context banks, at least one.
     pub(crate) banks: KVec<BankSpec>,
@@ -91,6 +94,7 @@ pub(crate) struct Dsp {
     addressing: Addressing,
     trusts_everybody: bool,
     limits: Limits,
+    total: Arc<Total>,
     #[pin]
     channel: Channel,
     #[pin]
@@ -108,6 +112,7 @@ impl Dsp {
                 domain: spec.domain,
                 addressing: spec.addressing,
                 trusts_everybody: spec.trusts_everybody,
+                total: Total::new(spec.limits)?,
                 limits: spec.limits,
                 channel <- Channel::new(link),
                 registry <- new_mutex!(
@@ -140,9 +145,14 @@ impl Dsp {
         self.trusts_everybody
     }
 
-    /// How much memory the buffers of a client may have.
-    pub(crate) fn limits(&self) -> Limits {
-        self.limits
+    /// What clients may have.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The bytes of all buffers that were made here.
+    pub(crate) fn total(&self) -> &Arc<Total> {
+        &self.total
     }
 
     /// Its outstanding calls.

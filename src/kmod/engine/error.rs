@@ -25,6 +25,8 @@ pub(crate) enum CallError {
     HasProcess,
     /// All context banks are in use.
     NoBank,
+    /// The context banks that are left are for other users.
+    Share,
     /// All call slots of the channel are in use.
     NoSlot,
     /// The handle belongs to the kernel.
@@ -35,7 +37,7 @@ pub(crate) enum CallError {
     Invalid,
     /// More than is allowed at once: inline data in one call, or bytes in one buffer.
     TooBig,
-    /// The client's buffers are as large in all as they may be.
+    /// There are as many buffers, or as many bytes in them, as there may be.
     Limit,
     /// The caller's memory is not accessible.
     Fault,

@@ -27,7 +27,6 @@ use crate::{
             Key, //
         },
         channel::{
-            Origin,
             Waited, //
         },
         error::{
@@ -451,11 +450,15 @@ impl Session {
             Ok(entry) => entry,
             Err(e) => return Asked::Failed(e),
         };
+        let origin = match entry.origin(self.dsp().limits().calls) {
+            Ok(origin) => origin,
+            Err(e) => return Asked::Failed(e),
+        };
         let memory = match self.arena().take(MESSAGE) {
             Ok(memory) => memory,
             Err(e) => return Asked::Failed(e),
         };
-        match self.kernel_call(method, memory, Origin::Client, KERNEL_CALL) {
+        match self.kernel_call(method, memory, origin, KERNEL_CALL) {
             Ok(Waited::Answered(result, in_flight)) => {
                 match self.read_reply(method, &in_flight) {
                     Ok(reply) => Asked::Answered(result, reply),
@@ -465,7 +468,7 @@ impl Session {
             }
             Ok(Waited::Gone(_)) => Asked::Failed(CallError::Gone),
             Ok(Waited::GaveUp(why, abandoned)) => {
-                entry.park(abandoned);
+                entry.abandon(abandoned);
                 Asked::Unknown(why)
             }
             Err(e) => Asked::Failed(e),

@@ -26,8 +26,11 @@ mod unborn;
 
 pub(crate) use self::{
     parked::{
+        CallPrint,
+        Entry,
         InFlight,
-        Parked, //
+        Parked,
+        TakenUp, //
     },
     unborn::Unborn, //
 };
@@ -352,7 +355,11 @@ impl Session {
     /// Ends the session. Waits for the DSP, but not for ever, and not for signals.
     pub(crate) fn end(&self) {
         match self.release(KERNEL_CALL) {
-            Released::Confirmed | Released::DspGone | Released::Before => self.dsp.forget(self),
+            Released::Confirmed => {
+                self.parked.retire();
+                self.dsp.forget(self);
+            }
+            Released::DspGone | Released::Before => self.dsp.forget(self),
             Released::Refused | Released::Unknown => self.dsp.quarantine(self),
         }
     }

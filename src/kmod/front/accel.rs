@@ -53,6 +53,7 @@ use kernel::{
     device,
     prelude::*,
     sync::Arc,
+    task::Kuid,
     uaccess::UserPtr, //
 };
 
@@ -93,12 +94,12 @@ impl drm::Driver for Accel {
 
     fn open(dev: &drm::Device<Self>, _client_id: u64) -> Result<Pin<KBox<Client>>> {
         let dsp: &Arc<Dsp> = dev;
-        let trust = if task::capable_sys_admin() {
-            Trust::Trusted
+        let (trust, user) = if task::capable_sys_admin() {
+            (Trust::Trusted, None)
         } else {
-            Trust::Untrusted
+            (Trust::Untrusted, Some(Kuid::current_euid()))
         };
-        KBox::pin_init(Client::new(dsp.clone(), trust), GFP_KERNEL)
+        KBox::pin_init(Client::new(dsp.clone(), trust, user), GFP_KERNEL)
     }
 
     fn release(_dev: &drm::Device<Self>, file: &drm::File<Self>) {

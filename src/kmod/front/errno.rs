@@ -8,17 +8,18 @@
 //! | no process on the DSP | `ENOTCONN` | create or attach first |
 //! | has a process already | `EEXIST` | open the node once more |
 //! | all context banks in use | `EBUSY` | wait until another session ends |
-//! | all call slots in use | `ENOSPC` | wait until other calls end |
+//! | the last banks are for other users | `EDQUOT` | end a session of one's own |
+//! | no call slot for this session | `ENOSPC` | wait until other calls end |
 //! | a handle of the kernel | `EPERM` | - |
 //! | the opener is not trusted | `EACCES` | open the node with `CAP_SYS_ADMIN` |
 //! | a value out of its range | `EINVAL` | - |
 //! | too much inline data | `E2BIG` | use several calls, or buffers |
 //! | a buffer above the limit | `E2BIG` | - |
-//! | buffers of the file at their limit | `ENOSPC` | free some |
+//! | buffers of the file or the DSP at their limit | `ENOSPC` | free some |
 //! | memory not accessible | `EFAULT` | - |
 //! | no memory, no DSP addresses | `ENOMEM` | - |
 //! | the DSP did not answer in time | `ETIMEDOUT` | - |
-//! | a signal | `EINTR` | the call goes on without its caller |
+//! | a signal | `ERESTARTSYS` | the kernel makes the call again, or the program sees `EINTR` and make it again |
 //! | the transport failed | its own | - |
 //! | the maker of a dma-buf refused | its own | - |
 
@@ -32,6 +33,7 @@ impl From<CallError> for Error {
             CallError::NoProcess => ENOTCONN,
             CallError::HasProcess => EEXIST,
             CallError::NoBank => EBUSY,
+            CallError::Share => EDQUOT,
             CallError::NoSlot => ENOSPC,
             CallError::KernelHandle => EPERM,
             CallError::NotTrusted => EACCES,
@@ -41,7 +43,7 @@ impl From<CallError> for Error {
             CallError::Fault => EFAULT,
             CallError::NoMemory => ENOMEM,
             CallError::TimedOut => ETIMEDOUT,
-            CallError::Interrupted => EINTR,
+            CallError::Interrupted => ERESTARTSYS,
             CallError::Transport(error) | CallError::Exporter(error) => error,
         }
     }

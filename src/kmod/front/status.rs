@@ -14,8 +14,13 @@
 //! | `remote_maps` | of these and of kernel pages, mappings that stay in a process (REMOTE_MAP) |
 //! | `held` | buffers that are kept because the DSP has a handle of them |
 //! | `heap_bytes` | bytes that the kernel provides for the heaps of processes |
+//! | `buffer_bytes` | bytes of all buffers that were made on the node |
 //! | `max_buffer` | most bytes of one buffer (module parameter `max_buffer_mib`) |
 //! | `max_file` | most bytes of all buffers of one open file (`max_file_mib`) |
+//! | `max_file_buffers` | most buffers of one open file (`max_file_buffers`) |
+//! | `max_dsp` | most bytes of the buffers of all files (`max_dsp_mib`) |
+//! | `max_calls` | most calls that a session has under way (`max_calls`) |
+//! | `max_inline` | most bytes of inline data in one call (`max_inline_mib`) |
 //! | `dropped` | packets that completed no call, since the channel was bound |
 
 use crate::engine::Dsp;
@@ -61,8 +66,13 @@ impl debugfs::Writer for Snapshot {
         writeln!(f, "remote_maps {}", holdings.remote_maps)?;
         writeln!(f, "held {}", holdings.held)?;
         writeln!(f, "heap_bytes {}", holdings.heap_bytes)?;
+        writeln!(f, "buffer_bytes {}", dsp.total().used())?;
         writeln!(f, "max_buffer {}", dsp.limits().buffer)?;
         writeln!(f, "max_file {}", dsp.limits().file)?;
+        writeln!(f, "max_file_buffers {}", dsp.limits().file_buffers)?;
+        writeln!(f, "max_dsp {}", dsp.limits().dsp)?;
+        writeln!(f, "max_calls {}", dsp.limits().calls)?;
+        writeln!(f, "max_inline {}", dsp.limits().inline)?;
         writeln!(f, "dropped {}", dsp.channel().dropped())
     }
 }

@@ -8,7 +8,11 @@
 //! Candidates for `rust/kernel/task.rs`. Nothing here sleeps or takes a lock.
 
 use crate::sys::bindings;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::aref::ARef,
+    task::Task, //
+};
 
 /// Bytes of a task's name, NUL included (`TASK_COMM_LEN`).
 pub(crate) const COMM_LEN: usize = 16;
@@ -35,4 +39,43 @@ pub(crate) fn capable_sys_admin() -> bool {
 
     // SAFETY: The function has no requirements.
     unsafe { bindings::capable(cap) }
+}
+
+/// Returns whether the calling thread has been killed and will not return to its program.
+pub(crate) fn current_is_killed() -> bool {
+    // SAFETY: The function has no requirements.
+    unsafe { bindings::qda_helper_fatal_signal_pending() }
+}
+
+/// Gives other tasks a chance to run. May sleep.
+pub(crate) fn breathe() {
+    // SAFETY: May be called where sleeping is allowed.
+    unsafe { bindings::qda_helper_cond_resched() };
+}
+
+/// One particular thread, which may have ended. Its number can be used again, this cannot.
+pub(crate) struct Thread(ARef<Task>);
+
+impl Thread {
+    /// The calling thread.
+    pub(crate) fn current() -> Self {
+        let task: &Task = kernel::current!();
+        Self(ARef::from(task))
+    }
+
+    /// Whether it is the calling thread.
+    pub(crate) fn is_current(&self) -> bool {
+        core::ptr::eq(self.0.as_ptr(), Task::current_raw())
+    }
+
+    /// Whether it is the same thread as `other`.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        core::ptr::eq(self.0.as_ptr(), other.0.as_ptr())
+    }
+
+    /// Whether it ends or has ended: it never returns to its program.
+    pub(crate) fn has_exited(&self) -> bool {
+        // SAFETY: The reference keeps the task valid.
+        unsafe { bindings::qda_helper_task_is_exiting(self.0.as_ptr()) }
+    }
 }

@@ -322,3 +322,44 @@ fn tables_of_any_length() {
     }
     assert_eq!(table.prepare(Pd::User), Err(PrepareError::Full));
 }
+
+// covers: T36, T43
+#[test]
+fn a_retired_call_frees_its_slot_once_and_for_all() {
+    let mut storage = [Slot::FREE; 4];
+    let mut table = table(&mut storage);
+    let waits = sent(&mut table);
+    let gone = sent(&mut table);
+    let done = sent(&mut table);
+    assert_eq!(table.abandon(gone), Abandon::Abandoned);
+    assert_eq!(table.respond(done.pack(), OK), Outcome::Wake(3));
+    for word in [waits, gone, done] {
+        assert!(table.retire(word));
+        assert!(!table.retire(word));
+        assert_eq!(table.take(word), None);
+        assert_eq!(
+            table.respond(word.pack(), OK),
+            Outcome::Drop(DropReason::NotWaiting)
+        );
+    }
+    assert_eq!(table.in_use(), 0);
+
+    // The next call in the slot does not get the late answer.
+    let next = sent(&mut table);
+    assert_eq!(next.slot(), waits.slot());
+    assert_eq!(
+        table.respond(waits.pack(), OK),
+        Outcome::Drop(DropReason::OtherWord)
+    );
+    assert!(!table.retire(waits));
+    assert!(table.is_pending(next));
+}
+
+#[test]
+fn a_call_that_was_not_sent_is_not_retired() {
+    let mut storage = [Slot::FREE; 4];
+    let mut table = table(&mut storage);
+    let word = table.prepare(Pd::User).unwrap();
+    assert!(!table.retire(word));
+    assert!(table.is_pending(word));
+}

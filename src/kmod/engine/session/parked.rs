@@ -1,10 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls of a session that their waiters gave up.
+//! Calls of a session that go on without their waiters.
 //!
-//! The DSP goes on with such a call, so its memory and its buffers stay until it has answered. A
-//! worker looks for the answer; nobody else waits for it. Making room for a call that may be given
-//! up is part of beginning it, so that giving up cannot fail.
+//! | call | its waiter | kept until |
+//! |---|---|---|
+//! | abandoned | gave up: a deadline has passed, or it was killed | the DSP has answered |
+//! | suspended | was interrupted by a signal and may come back | the DSP has answered |
+//! | answered | as before | it comes back, or is not expected any more |
+//!
+//! A waiter comes back when the kernel restarts the system call that the signal interrupted, or
+//! when its program makes the same call once more: the same thread, with the same [`Fingerprint`].
+//! It is not known whether it will. So the memory that the DSP uses is let go as soon as the DSP
+//! has answered, but the result and the bytes of outputs are kept for as long as the thread lives,
+//! or until it has left [`MOST_OF_THREAD`] such calls behind.
+//!
+//! A worker looks for answers; nobody else waits for them. Making room for a call that may be
+//! parked is part of beginning it, so that parking cannot fail.
+//!
+//! [`Fingerprint`]: crate::proto::fingerprint::Fingerprint
 //!
 //! # Locking
 //!
@@ -15,7 +28,12 @@ use crate::{
     engine::{
         arena::CallMemory,
         buffer::Holds,
-        channel::Abandoned,
+        channel::{
+            Abandoned,
+            Origin,
+            Settled,
+            Suspended, //
+        },
         dsp::Dsp,
         error::{
             CallError,
@@ -24,17 +42,22 @@ use crate::{
         kept::Kept, //
     },
     proto::{
+        errors::DspResult,
         fdlist,
         layout::{
             Metadata,
             FD_LIST_SIZE, //
         },
-        scalars::Scalars, //
+        scalars::Scalars,
+        slots::Reply, //
     },
-    sys::work::{
-        Chore,
-        Periodic, //
-    }, //
+    sys::{
+        task::Thread,
+        work::{
+            Chore,
+            Periodic, //
+        }, //
+    },
 };
 use core::{
     mem,
@@ -55,6 +78,13 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// Calls of the kernel that may be given up although they were not begun by [`Parked::enter`]: a
 /// creation and a release.
 const OWN: usize = 2;
+
+/// Most answered calls that are kept for one thread. A signal handler may itself make calls that
+/// are interrupted, but hardly deeper than this.
+const MOST_OF_THREAD: usize = 4;
+/// Most answered calls that are kept for all threads. A stopped process has one for each thread
+/// that was waiting, and there are no more slots than this.
+const MOST_ANSWERED: usize = 256;
 
 /// What the DSP may touch until a call is settled.
 pub(crate) struct InFlight {
@@ -77,12 +107,96 @@ impl InFlight {
     }
 }
 
-/// Calls that their waiters gave up, and room for those that may be.
+/// Who may come back for a call, and for which one.
+struct Ticket {
+    thread: Thread,
+    print: CallPrint,
+}
+
+/// What a call is recognised by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallPrint {
+    /// Fingerprint of what the caller says about the call.
+    pub(crate) outline: u64,
+    /// The same with the bytes of the inputs.
+    pub(crate) whole: u64,
+}
+
+/// A call that goes on without its waiter.
+enum Call {
+    /// Nobody comes back for it.
+    Abandoned(Abandoned<InFlight>),
+    /// Its waiter may come back.
+    Suspended(Ticket, Suspended<InFlight>),
+    /// Its waiter may come back, and the answer is there.
+    Answered(Ticket, DspResult, CallMemory),
+    /// Nothing of it is left.
+    Over,
+}
+
+impl Call {
+    /// Whether the DSP may still answer.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Abandoned(_) | Self::Suspended(..))
+    }
+
+    /// The ticket of a call that was answered.
+    fn answered(&self) -> Option<&Ticket> {
+        match self {
+            Self::Answered(ticket, ..) => Some(ticket),
+            _ => None,
+        }
+    }
+
+    /// Its fingerprint, if the calling thread may come back for it.
+    fn for_current(&self) -> Option<CallPrint> {
+        match self {
+            Self::Suspended(ticket, _) | Self::Answered(ticket, ..) => {
+                ticket.thread.is_current().then_some(ticket.print)
+            }
+            Self::Abandoned(_) | Self::Over => None,
+        }
+    }
+}
+
+/// A call that its waiter takes up again.
+pub(crate) enum TakenUp {
+    /// The DSP has not answered yet.
+    Open(Suspended<InFlight>),
+    /// It has. The memory holds the outputs.
+    Answered(DspResult, CallMemory),
+}
+
+/// Calls without waiters, and room for those that may lose theirs.
 struct Ledger {
     /// Calls under way. Each may be parked at any time, and parking must not fail.
     in_flight: usize,
-    /// Calls that the DSP has not answered. Capacity: `in_flight` more than there are.
-    calls: KVec<Abandoned<InFlight>>,
+    /// The oldest first. Capacity: `in_flight` more than there are.
+    calls: KVec<Call>,
+}
+
+impl Ledger {
+    /// Makes room for one more answered call of `thread` by forgetting the oldest ones.
+    fn make_room(&mut self, thread: &Thread) {
+        let (mut all, mut own) = (0usize, 0usize);
+        for ticket in self.calls.iter().filter_map(Call::answered) {
+            all = all.saturating_add(1);
+            own = own.saturating_add(usize::from(ticket.thread.is(thread)));
+        }
+        let crowded = all >= MOST_ANSWERED;
+        if own < MOST_OF_THREAD && !crowded {
+            return;
+        }
+        let mut left = 1;
+        self.calls.retain(|call| match call.answered() {
+            Some(ticket) if ticket.thread.has_exited() => false,
+            Some(ticket) if left > 0 && (crowded || ticket.thread.is(thread)) => {
+                left = 0;
+                false
+            }
+            _ => true,
+        });
+    }
 }
 
 /// What the session and its worker share.
@@ -96,19 +210,45 @@ struct Shared {
 }
 
 impl Shared {
-    /// Forgets calls that are settled. Gives whether others are left.
+    /// Takes the answers of calls that have one. Gives whether others are left.
     fn reap(&self) -> bool {
         let mut ledger = self.ledger.lock();
-        let channel = self.dsp.channel();
-        ledger.calls.retain(|call| match call.settled(channel) {
-            Some(in_flight) => {
-                in_flight.memory.sync_for_cpu();
-                self.take_dropped(in_flight);
-                false
-            }
-            None => true,
+        ledger.calls.retain(|call| {
+            *call = self.advance(mem::replace(call, Call::Over));
+            !matches!(call, Call::Over)
         });
-        !ledger.calls.is_empty()
+        ledger.calls.iter().any(Call::is_open)
+    }
+
+    /// What has become of a call.
+    fn advance(&self, call: Call) -> Call {
+        let channel = self.dsp.channel();
+        match call {
+            Call::Abandoned(call) => match call.settled(channel) {
+                Some(in_flight) => {
+                    in_flight.memory.sync_for_cpu();
+                    self.take_dropped(in_flight);
+                    Call::Over
+                }
+                None => Call::Abandoned(call),
+            },
+            Call::Suspended(ticket, call) => match call.settle(channel) {
+                Settled::Yes(Reply::Result(result), in_flight) => {
+                    in_flight.memory.sync_for_cpu();
+                    self.take_dropped(&in_flight);
+                    if ticket.thread.has_exited() {
+                        return Call::Over;
+                    }
+                    // The buffers are the client's again.
+                    Call::Answered(ticket, result, in_flight.memory)
+                }
+                // Who comes back will see that the DSP is gone.
+                Settled::Yes(Reply::Gone, _) => Call::Over,
+                Settled::No(call) => Call::Suspended(ticket, call),
+            },
+            Call::Answered(ticket, ..) if ticket.thread.has_exited() => Call::Over,
+            other => other,
+        }
     }
 
     fn take_dropped(&self, in_flight: &InFlight) {
@@ -178,10 +318,29 @@ impl Parked {
     /// Begins a call: makes sure that it can be parked.
     pub(crate) fn enter(&self) -> CallResult<Entry<'_>> {
         let mut ledger = self.shared.ledger.lock();
+        let open = ledger.calls.iter().filter(|call| call.is_open()).count();
+        let under_way = ledger.in_flight.saturating_sub(OWN).saturating_add(open);
         let room = ledger.in_flight.checked_add(1).ok_or(CallError::NoSlot)?;
         ledger.calls.reserve(room, GFP_KERNEL_ACCOUNT)?;
         ledger.in_flight = room;
-        Ok(Entry { parked: self })
+        Ok(Entry {
+            has_any: ledger.calls.iter().any(|call| call.for_current().is_some()),
+            under_way,
+            parked: self,
+        })
+    }
+
+    /// Ends all calls that are open, because the process is gone.
+    pub(super) fn retire(&self) {
+        let channel = self.shared.dsp.channel();
+        let calls = mem::take(&mut self.shared.ledger.lock().calls);
+        for call in calls {
+            match call {
+                Call::Abandoned(call) => drop(call.retire(channel)),
+                Call::Suspended(_, call) => drop(call.retire(channel)),
+                Call::Answered(..) | Call::Over => {}
+            }
+        }
     }
 
     /// Looks at what the DSP says it has dropped, once the message of a call is ours again.
@@ -193,12 +352,15 @@ impl Parked {
     /// goes into quarantine.
     pub(super) fn keep_for_good(&self, abandoned: Abandoned<InFlight>) {
         self.reaper.stop();
-        self.keep(abandoned);
+        self.keep(Call::Abandoned(abandoned));
     }
 
-    fn keep(&self, abandoned: Abandoned<InFlight>) {
+    fn keep(&self, call: Call) {
         let mut ledger = self.shared.ledger.lock();
-        if let Err(e) = ledger.calls.push_within_capacity(abandoned) {
+        if let Call::Suspended(ticket, _) = &call {
+            ledger.make_room(&ticket.thread);
+        }
+        if let Err(e) = ledger.calls.push_within_capacity(call) {
             // Cannot happen: the room was set aside when the call began. Losing the memory is
             // better than giving it to somebody else.
             mem::forget(e);
@@ -209,12 +371,68 @@ impl Parked {
 /// A call under way that may be parked.
 pub(crate) struct Entry<'a> {
     parked: &'a Parked,
+    /// Number of calls of the session that were under way before.
+    under_way: usize,
+    has_any: bool,
 }
 
 impl Entry<'_> {
+    /// Says whose call it is, if it is a new one and the session has fewer than `most` under way.
+    pub(crate) fn origin(&self, most: usize) -> CallResult<Origin> {
+        match self.under_way < most {
+            true => Ok(Origin::Client(self.under_way)),
+            false => Err(CallError::NoSlot),
+        }
+    }
+
+    /// Whether the calling thread left any call behind.
+    pub(crate) fn has_any(&self) -> bool {
+        self.has_any
+    }
+
+    /// Whether the calling thread left a call with such an outline behind.
+    pub(crate) fn knows(&self, outline: u64) -> bool {
+        let ledger = self.parked.shared.ledger.lock();
+        ledger
+            .calls
+            .iter()
+            .filter_map(Call::for_current)
+            .any(|print| print.outline == outline)
+    }
+
+    /// Takes up the call with this fingerprint that the calling thread left behind, if there is
+    /// one.
+    pub(crate) fn take_up(&self, print: CallPrint) -> Option<TakenUp> {
+        let mut ledger = self.parked.shared.ledger.lock();
+        let place = ledger
+            .calls
+            .iter()
+            .position(|call| call.for_current() == Some(print))?;
+        let call = ledger.calls.remove(place).ok()?;
+        drop(ledger);
+        match call {
+            Call::Suspended(_, call) => Some(TakenUp::Open(call)),
+            Call::Answered(_, result, memory) => Some(TakenUp::Answered(result, memory)),
+            Call::Abandoned(_) | Call::Over => None,
+        }
+    }
+
     /// Keeps a call that its waiter gave up until the DSP has answered it.
-    pub(crate) fn park(self, abandoned: Abandoned<InFlight>) {
-        self.parked.keep(abandoned);
+    pub(crate) fn abandon(self, call: Abandoned<InFlight>) {
+        self.keep(Call::Abandoned(call));
+    }
+
+    /// Keeps a call until the calling thread comes back for it with this fingerprint.
+    pub(crate) fn suspend(self, call: Suspended<InFlight>, print: CallPrint) {
+        let ticket = Ticket {
+            thread: Thread::current(),
+            print,
+        };
+        self.keep(Call::Suspended(ticket, call));
+    }
+
+    fn keep(self, call: Call) {
+        self.parked.keep(call);
         self.parked.reaper.kick();
     }
 }

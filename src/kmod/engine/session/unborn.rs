@@ -64,7 +64,8 @@ use kernel::{
     sync::{
         atomic::Atomic,
         Arc, //
-    }, //
+    },
+    task::Kuid, //
 };
 
 /// Least memory that a process starts with, in bytes.
@@ -79,8 +80,8 @@ pub(crate) struct Unborn {
 
 impl Unborn {
     /// Takes a seat, a client id and memory.
-    pub(crate) fn new(dsp: &Arc<Dsp>, pd: Pd) -> CallResult<Self> {
-        let seat = dsp.banks().sit()?;
+    pub(crate) fn new(dsp: &Arc<Dsp>, pd: Pd, user: Option<Kuid>) -> CallResult<Self> {
+        let seat = dsp.banks().sit(user)?;
         let arena = Arena::new(seat.bank())?;
         let farewell = arena.take(MESSAGE)?;
         let events = CompletionTable::new(2)?;

@@ -26,7 +26,6 @@ use super::{
 };
 use crate::{
     engine::{
-        call::MAX_INLINE,
         ArgClass,
         Argument,
         CallError,
@@ -93,18 +92,23 @@ pub(super) fn invoke(
     let scalars = Scalars::new(arg.sc);
     let mut arguments = Arguments::new(scalars.total())?;
     let arguments = arguments.as_mut_slice();
-    fetch_old(arg.args, scalars, arguments)?;
+    fetch_old(file, arg.args, scalars, arguments)?;
     Ok(caller.call(scalars, arguments, None)?.raw())
 }
 
 /// Reads and classifies the arguments of a call in the old dialect.
 #[inline(never)]
-fn fetch_old(from: u64, scalars: Scalars, arguments: &mut [Argument]) -> Result {
+fn fetch_old(
+    file: &drm::File<Accel>,
+    from: u64,
+    scalars: Scalars,
+    arguments: &mut [Argument],
+) -> Result {
     if let Some(mut reader) = open_array(from, arguments.len(), size_of::<InvokeArg>())? {
         for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
             let mut raw = InvokeArg::new_zeroed();
             reader.read_slice(raw.as_mut_bytes())?;
-            *argument = classify_old(class, &raw)?;
+            *argument = classify_old(file, class, &raw)?;
         }
     }
     Ok(())
@@ -120,7 +124,7 @@ fn open_array(from: u64, count: usize, stride: usize) -> Result<Option<UserSlice
 }
 
 #[inline(never)]
-fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
+fn classify_old(file: &drm::File<Accel>, class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
     match (class.is_handle(), raw.fd) {
         (false, _) if raw.length == 0 => Ok(Argument::Empty),
         (_, ..-1) => Err(EINVAL),
@@ -133,7 +137,7 @@ fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
                 _ => None,
             },
         }),
-        (false, 0 | -1) => Ok(inline(raw.ptr, raw.length)?),
+        (false, 0 | -1) => Ok(inline(file, raw.ptr, raw.length)?),
         (false, 1..) => Ok(Argument::Buffer {
             buffer: buffer::of_fd(raw.fd)?,
             start: Start::Address(raw.ptr),
@@ -143,8 +147,12 @@ fn classify_old(class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
 }
 
 /// Data of `len` bytes that is copied.
-fn inline(address: u64, len: u64) -> core::result::Result<Argument, CallError> {
-    if len > MAX_INLINE {
+fn inline(
+    file: &drm::File<Accel>,
+    address: u64,
+    len: u64,
+) -> core::result::Result<Argument, CallError> {
+    if len > file.most_inline() {
         return Err(CallError::TooBig);
     }
     Ok(Argument::Inline {
@@ -225,7 +233,7 @@ fn classify_new(file: &drm::File<Accel>, raw: &CallArg) -> Result<Argument> {
     match raw.kind {
         ARG_INLINE if raw.offset != 0 || raw.handle != 0 || raw.tag != 0 => Err(EINVAL),
         ARG_INLINE if raw.length == 0 => Ok(Argument::Empty),
-        ARG_INLINE => Ok(inline(raw.address, raw.length)?),
+        ARG_INLINE => Ok(inline(file, raw.address, raw.length)?),
         ARG_BUFFER if raw.address != 0 || raw.tag != 0 => Err(EINVAL),
         ARG_BUFFER => {
             let buffer = buffer::of_handle(file, raw.handle)?;
