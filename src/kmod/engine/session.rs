@@ -97,6 +97,10 @@ use kernel::{
         Arc,
         Mutex, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 use zerocopy::{
     FromZeros,
@@ -107,6 +111,9 @@ use zerocopy::{
 pub(crate) const KERNEL_CALL: Duration = Duration::from_secs(10);
 /// How long it may take to release its processes when the channel goes.
 const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How long after the transport refused a release it is tried again, in milliseconds.
+const RETRY_MS: u32 = 100;
 
 /// Most bytes of a message of the kernel, a page.
 pub(crate) const MESSAGE: usize = 4096;
@@ -245,6 +252,31 @@ impl Session {
         origin: Origin,
         timeout: Duration,
     ) -> CallResult<Waited<InFlight>> {
+        self.try_kernel_call(method, memory, origin, timeout)
+            .map_err(|(e, _memory)| e)
+    }
+
+    /// As [`Self::kernel_call`]. If nothing was sent, the memory comes back.
+    #[inline(never)]
+    fn try_kernel_call<M: Method>(
+        &self,
+        method: &M,
+        memory: CallMemory,
+        origin: Origin,
+        timeout: Duration,
+    ) -> core::result::Result<Waited<InFlight>, (CallError, CallMemory)> {
+        let message = match self.write_message(method, &memory) {
+            Ok(message) => message,
+            Err(e) => return Err((e, memory)),
+        };
+        let in_flight = InFlight::new(memory, M::SCALARS);
+        self.send_and_wait(origin, M::HANDLE, message, in_flight, timeout)
+            .map_err(|(e, in_flight)| (e, in_flight.memory))
+    }
+
+    /// Writes the message of a call of the kernel.
+    #[inline(never)]
+    fn write_message<M: Method>(&self, method: &M, memory: &CallMemory) -> CallResult<Message> {
         let mut plan = Plan::new(M::SCALARS, MESSAGE);
         for index in 0..M::SCALARS.total() {
             let arg = method.arg(index).ok_or(CallError::Invalid)?;
@@ -253,7 +285,7 @@ impl Session {
         let planned = plan.finish()?;
         let base = self.dsp_address(memory.address()?, planned.size())?;
 
-        let mut writer = Writer(&memory);
+        let mut writer = Writer(memory);
         let mut encoder = Encoder::start(&mut writer, planned, base)?;
         for index in 0..M::SCALARS.total() {
             let arg = method.arg(index).ok_or(CallError::Invalid)?;
@@ -265,14 +297,7 @@ impl Session {
         }
         let message = encoder.finish()?;
         memory.sync_for_device();
-
-        self.send_and_wait(
-            origin,
-            M::HANDLE,
-            message,
-            InFlight::new(memory, M::SCALARS),
-            timeout,
-        )
+        Ok(message)
     }
 
     #[inline(never)]
@@ -283,7 +308,7 @@ impl Session {
         message: Message,
         in_flight: InFlight,
         timeout: Duration,
-    ) -> CallResult<Waited<InFlight>> {
+    ) -> core::result::Result<Waited<InFlight>, (CallError, InFlight)> {
         let header = Header {
             sender: Sender::Kernel,
             pd: self.pd,
@@ -293,8 +318,7 @@ impl Session {
         let pending = self
             .dsp
             .channel()
-            .submit(origin, header, message, in_flight)
-            .map_err(|(e, _in_flight)| e)?;
+            .submit(origin, header, message, in_flight)?;
         let waited = pending.wait_timeout(timeout);
         if let Waited::Answered(_, in_flight) = &waited {
             in_flight.memory.sync_for_cpu();
@@ -333,23 +357,32 @@ impl Session {
     #[inline(never)]
     fn try_release(&self, timeout: Duration) -> Released {
         let farewell = mem::replace(&mut *self.farewell.lock(), Farewell::Sent);
-        let memory = match farewell {
+        let mut memory = match farewell {
             Farewell::Unborn(_) => return Released::Confirmed,
             Farewell::Arriving(_) => return Released::Unknown,
             Farewell::Sent => return Released::Before,
             Farewell::Due(memory) => memory,
         };
-        match self.kernel_call(&Release::new(self.client), memory, Origin::Release, timeout) {
-            Ok(Waited::Answered(result, _)) if confirms_release(result) => Released::Confirmed,
-            Ok(Waited::Answered(..)) => Released::Refused,
-            Ok(Waited::Gone(_)) | Err(CallError::Gone) => Released::DspGone,
-            Ok(Waited::GaveUp(_, abandoned)) => {
-                // The session goes into quarantine, and the message with it.
-                self.parked.keep_for_good(abandoned);
-                Released::Unknown
+        let attempts = timeout.as_millis().saturating_div(RETRY_MS.into());
+        for _ in 0..=attempts {
+            let release = Release::new(self.client);
+            match self.try_kernel_call(&release, memory, Origin::Release, timeout) {
+                Ok(Waited::Answered(result, _)) if confirms_release(result) => {
+                    return Released::Confirmed
+                }
+                Ok(Waited::Answered(..)) => return Released::Refused,
+                Ok(Waited::Gone(_)) | Err((CallError::Gone, _)) => return Released::DspGone,
+                Ok(Waited::GaveUp(_, abandoned)) => {
+                    // The session goes into quarantine, and the message with it.
+                    self.parked.keep_for_good(abandoned);
+                    return Released::Unknown;
+                }
+                // Nothing was sent. The transport may be short of something for a moment.
+                Err((_, unsent)) => memory = unsent,
             }
-            Err(_) => Released::Unknown,
+            fsleep(Delta::from_millis(RETRY_MS.into()));
         }
+        Released::Unknown
     }
 
     /// Ends the session. Waits for the DSP, but not for ever, and not for signals.
