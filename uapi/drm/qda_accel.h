@@ -131,15 +131,34 @@ extern "C" {
  * - ENODEV: the DSP is gone (crashed, restarted or unbound); close the file;
  * - EINVAL: a number that is not registered, a pad that is not zero;
  * - EFAULT: an address that cannot be read or written;
- * - EINTR: a signal arrived while the call waited. The DSP goes on with what it
- *   was asked for; its answer is dropped, and nothing is sent a second time;
+ * - EINTR: a signal arrived while the call waited, and its handler was set up
+ *   without SA_RESTART (see below);
  * - ENOMEM: no memory, or no addresses left in the context bank.
  *
  * Calls that send something to the DSP may also give EPIPE (the DSP is going
- * away, or went away while the call waited), ENOSPC (255 calls of this DSP are
- * under way), ETIMEDOUT (the DSP did not answer a request that the driver makes
+ * away, or went away while the call waited), ENOSPC (the file has its share of
+ * the 240 calls that a DSP has under way at once, or more than the parameter
+ * "max_calls" of the module allows), ETIMEDOUT (the DSP did not answer a request that the driver makes
  * for the client; REMOTE_INVOKE itself has no time limit, CALL has the one that
  * the caller sets) and errors of the transport below the driver.
+ */
+
+/**
+ * DOC: Signals
+ *
+ * REMOTE_INVOKE and CALL wait for the DSP, and a signal ends the wait. It neither
+ * loses nor repeats the remote call, which goes on. The same thread that makes
+ * the same call on the same file again takes it up: it waits on, and gets the
+ * result and the outputs. The kernel does so by itself when no handler ran, or one
+ * that was set up with SA_RESTART; after EINTR a program may do it.
+ *
+ * It is the same call if all fields, the argument elements, and the bytes of the
+ * inline inputs are the same (of buffers, only the range counts). Any other call
+ * is a new one, of a signal handler for example. An answer that nobody takes up
+ * is kept until the thread ends, or has left four of them behind. Other calls that
+ * send something wait for a bounded time, and signals do not end it.
+ *
+ * What CALL knows as @deadline_ns is a point in time, so it holds across signals.
  */
 
 /**
@@ -333,9 +352,10 @@ struct drm_qda_query {
  * ones where the kernel has them.
  *
  * Errors: EINVAL (size 0, pad), E2BIG (more than the limit of one object), ENOSPC
- * (more than the limit of one file), ENOMEM. The administrator sets the limits as
- * parameters "max_buffer_mib" (16384 if not given) and "max_file_mib" (65536) of
- * the module.
+ * (more than the limits of one file or of the DSP), ENOMEM. The administrator sets
+ * the limits as parameters of the module: "max_buffer_mib" (16384 if not given),
+ * "max_file_mib" (65536), "max_file_buffers" (65536 objects), "max_dsp_mib" (262144,
+ * all files together).
  */
 struct drm_qda_gem_create {
 	/** @size: In. Bytes; rounded up to whole pages; not 0. */
@@ -625,7 +645,8 @@ struct drm_qda_call_arg {
  * buffers of handles), EINTR, EPIPE.
  *
  * After ETIMEDOUT and EINTR the DSP goes on with the call and may still write to
- * its buffers, which stay mapped until it answers; the answer is dropped.
+ * its buffers, which stay mapped until it answers. After ETIMEDOUT the answer is
+ * dropped; nobody can take the call up.
  */
 struct drm_qda_call {
 	/**
