@@ -17,7 +17,7 @@
 //! | [`mapping`] | the buffers that are mapped in the bank of a session |
 //! | [`kept`] | buffers that the DSP was given as handles |
 //! | [`remote`] | what a session has mapped into its process |
-//! | [`account`] | how much buffer memory a client may have |
+//! | [`account`] | what a client may have |
 //! | [`call`] | one remote call of a client |
 //! | [`policy`] | who may do what |
 //! | [`error`] | why something was not done |
