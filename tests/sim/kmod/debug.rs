@@ -86,6 +86,9 @@ fn show_counters<'a>(
     writeln!(f, "ignored {}", now.ignored)?;
     writeln!(f, "mappings {}", now.mappings)?;
     writeln!(f, "held {}", now.held)?;
+    writeln!(f, "strays {}", now.strays)?;
+    writeln!(f, "refused {}", now.refused)?;
+    writeln!(f, "storm_left {}", now.storm_left)?;
     if let Some(s) = reports {
         writeln!(f, "violations {}", s.violations.count())?;
         writeln!(f, "faults {}", s.faults.count())?;
@@ -101,7 +104,7 @@ fn control(dsp: &Arc<Dsp>, reader: &mut UserSliceReader) -> Result {
     reader.read_slice(word)?;
     match word.trim_ascii() {
         b"remove" => dsp.remove(),
-        b"announce" => dsp.announce(),
+        b"announce" => dsp.as_arc_borrow().announce(),
         b"inline" => {
             dsp.set_inline(true);
             Ok(())

@@ -2,6 +2,8 @@
 
 //! One simulated DSP: its firmware, its channel and the thread that works.
 //!
+//! Beside it stands `noise.rs`: storms of packets, and what follows a crash.
+//!
 //! Locks, in this order: `link` (who announces and removes), the driver core's device
 //! lock, `firmware` (all state of the model), then `queue`, the receiver's lock or a
 //! report's lock. Called by the transport, by the thread and by debugfs.
@@ -9,15 +11,22 @@
 #![forbid(unsafe_code)]
 
 use crate::{
+    credits::{
+        Credits,
+        Verdict, //
+    },
     firmware::{
+        Fall,
         Firmware,
         Phase, //
     },
     model::{
+        storm::Storm,
         Core,
         Counters,
         Env,
         Knobs,
+        Order,
         Profile,
         State, //
     },
@@ -31,7 +40,10 @@ use crate::{
             Node,
             RootDevice, //
         },
-        memory::Banks,
+        memory::{
+            self,
+            Banks, //
+        },
         receiver::Receiver,
         transport::{
             ChannelDevice,
@@ -54,6 +66,7 @@ use kernel::{
     str::CString,
     sync::{
         Arc,
+        ArcBorrow,
         Mutex, //
     },
     time::{
@@ -61,6 +74,15 @@ use kernel::{
         Monotonic, //
     },
 };
+
+/// The number of the thread that works on messages.
+const MAIN: u8 = 0;
+/// The number of the thread that makes noise.
+pub(crate) const NOISE: u8 = 1;
+
+/// Longest wait of a sender for room, in milliseconds, and the step in which it looks.
+const LONGEST_WAIT: u32 = 10_000;
+const WAIT_STEP: u32 = 2;
 
 /// What all DSPs of the module share.
 #[pin_data]
@@ -102,6 +124,9 @@ pub(crate) struct Dsp {
     receiver: Receiver,
     #[pin]
     worker: Worker,
+    /// The thread of [`crate::noise`].
+    #[pin]
+    noise: Worker,
 }
 
 /// What DSPs have at one moment.
@@ -119,6 +144,12 @@ pub(crate) struct Present {
     pub(crate) mappings: usize,
     /// Buffers of handle arguments that were not dropped.
     pub(crate) held: usize,
+    /// Packets that reached a driver and completed no call.
+    pub(crate) strays: u64,
+    /// Messages that the transport refused on command.
+    pub(crate) refused: u64,
+    /// Packets of a storm that are still to come.
+    pub(crate) storm_left: u64,
 }
 
 /// Module parameters of a DSP.
@@ -170,10 +201,15 @@ impl Dsp {
                 queue <- new_mutex!(Queue::new(options.inline)?),
                 receiver <- Receiver::new(),
                 worker <- Worker::new(),
+                noise <- Worker::new(),
             }? Error),
             GFP_KERNEL,
         )?;
-        Worker::start(&dsp, &dsp.name)?;
+        Worker::start::<_, MAIN>(&dsp, &dsp.name)?;
+        if let Err(e) = Worker::start::<_, NOISE>(&dsp, &dsp.name) {
+            dsp.worker.stop();
+            return Err(e);
+        }
         Ok(dsp)
     }
 
@@ -192,6 +228,11 @@ impl Dsp {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(0)
     }
 
+    /// Microseconds since then.
+    pub(crate) fn age_us(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros_ceil()).unwrap_or(0)
+    }
+
     /// The path of the answers.
     pub(crate) fn receiver(&self) -> &Receiver {
         &self.receiver
@@ -202,13 +243,13 @@ impl Dsp {
     /// # Errors
     ///
     /// `EBUSY` when it is announced already.
-    pub(crate) fn announce(self: &Arc<Self>) -> Result {
+    pub(crate) fn announce(self: ArcBorrow<'_, Self>) -> Result {
         let mut link = self.link.lock();
         if link.is_some() {
             return Err(EBUSY);
         }
         *link = Some(Link::announce(
-            self,
+            self.into(),
             &self.node,
             &self.parent,
             &self.channel_name,
@@ -252,18 +293,47 @@ impl Dsp {
     ///
     /// # Errors
     ///
-    /// `EINVAL` when it is none.
+    /// `EINVAL` when it is none, `ENODEV` when it needs a channel and there is none, `ENOENT` when
+    /// there is nothing to do it to.
     pub(crate) fn order(&self, command: &[u8]) -> Result {
-        let mut fw = self.firmware.lock();
-        if command == b"check" {
-            self.check(&mut fw);
+        let now = self.age_ms();
+        if self.queue.lock().credits.command(command, now).is_some() {
             return Ok(());
         }
-        fw.core.knobs.command(command).ok_or(EINVAL)
+        if command == b"normal" {
+            self.take_everything();
+        }
+        let mut fw = self.firmware.lock();
+        let Some(order) = Order::parse(command) else {
+            return fw.core.knobs.command(command).ok_or(EINVAL);
+        };
+        match order {
+            Order::Storm(storm) => fw.core.storm = storm,
+            Order::Talk(packets) => fw.core.talk = packets,
+            Order::Check if fw.phase != Phase::Open => {}
+            Order::Ignored(_) if fw.phase != Phase::Open => return Err(ENODEV),
+            order => {
+                let done = self.with_world(&mut fw, |state, env| state.order(env, order));
+                done.ok_or(ENODEV)?.ok_or(ENOENT)?;
+            }
+        }
+        drop(fw);
+        self.noise.kick();
+        Ok(())
+    }
+
+    /// Lets the transport take all messages again.
+    fn take_everything(&self) {
+        let mut queue = self.queue.lock();
+        let refused = queue.credits.refused;
+        queue.credits = Credits::NONE;
+        queue.credits.refused = refused;
     }
 
     /// Ends everything that runs. The channel's device may live on until its last user.
     pub(crate) fn shutdown(&self) {
+        // It announces channels.
+        self.noise.stop();
         // Not announced is fine here.
         let _ = self.remove();
         self.worker.stop();
@@ -310,6 +380,7 @@ impl Dsp {
             fw.phase = Phase::Open;
         }
         drop(fw);
+        self.talk();
         // Messages that waited for this moment, in either mode.
         self.drain();
     }
@@ -317,6 +388,7 @@ impl Dsp {
     /// The driver's remove is about to start: works off what waits, then leaves the memory
     /// alone but for what the driver still sends. Called by the transport.
     pub(crate) fn closing(&self) {
+        self.talk();
         let mut fw = self.firmware.lock();
         while fw.phase == Phase::Open && self.step(&mut fw) {}
         if fw.phase == Phase::Open {
@@ -338,12 +410,28 @@ impl Dsp {
     ///
     /// # Errors
     ///
-    /// `ECONNRESET` without channel, `EAGAIN` when too many messages wait.
-    pub(crate) fn send(&self, bytes: &[u8]) -> Result {
-        let (inline, closing) = {
+    /// `ECONNRESET` without channel, `EAGAIN` when too many messages wait, or when there is no room
+    /// and the sender only `tries`, and whatever a test ordered.
+    pub(crate) fn send(&self, bytes: &[u8], tries: bool) -> Result {
+        let mut waited = 0u32;
+        let (inline, closing, told) = loop {
             let mut queue = self.queue.lock();
+            let told = match queue.credits.verdict(tries, self.age_ms()) {
+                Verdict::Take => Ok(()),
+                Verdict::TakeAndRefuse(e) => Err(e),
+                Verdict::Refuse(e) => return Err(e),
+                // As GLINK: no signal ends the wait, but the end of the channel does.
+                Verdict::Wait if tries || waited >= LONGEST_WAIT => return Err(EAGAIN),
+                Verdict::Wait if !queue.open => return Err(ECONNRESET),
+                Verdict::Wait => {
+                    drop(queue);
+                    memory::pause(WAIT_STEP);
+                    waited += WAIT_STEP;
+                    continue;
+                }
+            };
             queue.push(bytes)?;
-            (queue.inline, queue.closing)
+            break (queue.inline, queue.closing, told);
         };
         if inline || closing {
             self.drain();
@@ -352,7 +440,7 @@ impl Dsp {
         if !closing {
             self.worker.kick();
         }
-        Ok(())
+        told
     }
 
     /// Works off the waiting messages.
@@ -375,11 +463,28 @@ impl Dsp {
             env.capture(state, bytes);
             state.message(env, bytes);
         });
+        self.look_for_crash(fw);
         done.is_some()
     }
 
+    /// The model may have died at work: nothing more is worked on, and the channel goes soon.
+    fn look_for_crash(&self, fw: &mut Firmware) {
+        if !fw.core.crashed || fw.fall != Fall::Up {
+            return;
+        }
+        if fw.core.profile == Profile::Strict {
+            self.check(fw);
+        }
+        if fw.phase != Phase::Closed {
+            fw.phase = Phase::Dead;
+        }
+        self.queue.lock().stop();
+        fw.fall = Fall::Down(fw.core.knobs.restart());
+        self.noise.kick();
+    }
+
     /// Runs `f` with the model's state and its view of the kernel; `None` without channel.
-    fn with_world<R>(
+    pub(crate) fn with_world<R>(
         &self,
         fw: &mut Firmware,
         f: impl FnOnce(&mut State<'_>, &mut World<'_>) -> R,
@@ -399,6 +504,10 @@ impl Dsp {
         let mut fw = self.firmware.lock();
         fw.core.counters = Counters::default();
         fw.core.knobs = Knobs::NONE;
+        fw.core.storm = Storm::NONE;
+        fw.core.talk = 0;
+        self.receiver.clear_strays();
+        self.queue.lock().credits = Credits::NONE;
         if let Some(c) = &mut fw.capture {
             c.clear();
         }
@@ -415,6 +524,9 @@ impl Dsp {
         now.ignored += s.ignored();
         now.mappings += s.mapped();
         now.held += s.held();
+        now.storm_left += fw.core.storm.left();
+        now.refused += self.queue.lock().credits.refused;
+        now.strays += self.receiver.strays();
     }
 
     /// Prints the captured messages.
@@ -445,23 +557,36 @@ pub(crate) fn text(s: &CStr) -> &str {
     core::str::from_utf8(s.to_bytes()).unwrap_or("?")
 }
 
-impl Work for Dsp {
+impl Dsp {
+    /// The thread of [`crate::noise`].
+    pub(crate) fn noise(&self) -> &Worker {
+        &self.noise
+    }
+
+    /// The state of the firmware.
+    pub(crate) fn firmware(&self) -> &Mutex<Firmware> {
+        &self.firmware
+    }
+}
+
+impl Work<MAIN> for Dsp {
     fn worker(&self) -> &Worker {
         &self.worker
     }
 
-    fn work(&self) -> Option<u32> {
-        if !self.queue.lock().inline {
-            self.drain();
+    fn work(this: ArcBorrow<'_, Self>) -> Option<u32> {
+        if !this.queue.lock().inline {
+            this.drain();
         }
-        let mut fw = self.firmware.lock();
+        let mut fw = this.firmware.lock();
         if fw.phase != Phase::Open {
             return None;
         }
-        let next = self.with_world(&mut fw, |state, env| {
+        let next = this.with_world(&mut fw, |state, env| {
             let next = state.tick(env);
             next.map(|t| t.saturating_sub(env.now_ms()))
         })?;
+        this.look_for_crash(&mut fw);
         next.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX))
     }
 }

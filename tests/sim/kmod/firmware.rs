@@ -49,6 +49,17 @@ pub(crate) enum Phase {
     Dead,
 }
 
+/// What becomes of a DSP that crashed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fall {
+    /// It did not crash.
+    Up,
+    /// Its channel has to go; it comes back after so many milliseconds.
+    Down(Option<u64>),
+    /// It comes back at this time, in milliseconds of its age.
+    Back(u64),
+}
+
 /// Everything that belongs to the firmware.
 pub(crate) struct Firmware {
     /// Where the channel is in its life.
@@ -57,6 +68,8 @@ pub(crate) struct Firmware {
     pub(crate) channel: Option<ChannelDevice>,
     /// Name of the bound driver.
     pub(crate) driver: Line,
+    /// What becomes of it after a crash.
+    pub(crate) fall: Fall,
     /// The model's state that is no table.
     pub(crate) core: Core,
     clients: KVVec<Client>,
@@ -78,6 +91,7 @@ impl Firmware {
             phase: Phase::Closed,
             channel: None,
             driver: Line::EMPTY,
+            fall: Fall::Up,
             core,
             clients: KVVec::from_elem(Client::EMPTY, CLIENTS, GFP_KERNEL)?,
             calls: KVVec::from_elem(Call::EMPTY, CALLS, GFP_KERNEL)?,

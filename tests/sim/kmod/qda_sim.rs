@@ -12,7 +12,9 @@
 //! * [`dsp`]: one DSP: its locks, its work and the life of its channel
 //! * [`world`]: what the model sees of the kernel
 //! * [`firmware`]: the state of its firmware
+//! * [`noise`]: storms of packets, and what follows a crash
 //! * [`queue`]: messages that wait
+//! * [`credits`]: refusals of the transport
 //! * [`capture`]: the last messages, for golden vectors
 //! * [`report`]: violations and SMMU faults
 //! * [`debug`]: the debugfs interface
@@ -24,11 +26,13 @@ use kernel::{
 };
 
 mod capture;
+mod credits;
 mod debug;
 mod dsp;
 mod firmware;
 #[path = "../model/src/lib.rs"]
 mod model;
+mod noise;
 mod queue;
 mod report;
 mod sys;
@@ -101,7 +105,7 @@ impl kernel::Module for Sim {
         })?;
         let files = debug::Files::new(&shared, &dsps.0)?;
         for dsp in &dsps.0 {
-            dsp.announce()?;
+            dsp.as_arc_borrow().announce()?;
             pr_info!("{} announced\n", dsp::text(dsp.name()));
         }
         Ok(Self {

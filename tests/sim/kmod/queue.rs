@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::credits::Credits;
 use kernel::prelude::*;
 
 /// Messages waiting for the thread at most.
@@ -28,6 +29,8 @@ pub(crate) struct Queue {
     pub(crate) inline: bool,
     /// The driver is going: work inside send whatever `inline` says.
     pub(crate) closing: bool,
+    /// What becomes of messages.
+    pub(crate) credits: Credits,
     ring: KVVec<Message>,
     head: usize,
     len: usize,
@@ -55,6 +58,7 @@ impl Queue {
             open: false,
             inline,
             closing: false,
+            credits: Credits::NONE,
             ring: KVVec::from_elem(empty, QUEUE, GFP_KERNEL)?,
             head: 0,
             len: 0,

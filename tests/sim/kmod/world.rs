@@ -19,6 +19,7 @@ use crate::{
             Request, //
         },
         Env,
+        Packet,
         State, //
     },
     sys::memory::{
@@ -92,8 +93,12 @@ impl Env for World<'_> {
         if let Some(c) = &mut self.capture {
             c.response(&response);
         }
-        if !self.dsp.receiver().push(response) {
-            pr_warn!("{}: answer lost\n", text(self.dsp.name()));
+        self.packet(&Packet::answer(ctx, retval));
+    }
+
+    fn packet(&mut self, packet: &Packet) {
+        if !self.dsp.receiver().push(packet) {
+            pr_warn!("{}: packet lost\n", text(self.dsp.name()));
         }
     }
 

@@ -113,7 +113,7 @@ impl Link {
     /// Registers a channel device named `name` on the rpmsg bus. May sleep and probes the
     /// driver before it returns.
     pub(crate) fn announce(
-        dsp: &Arc<Dsp>,
+        dsp: Arc<Dsp>,
         node: &Node,
         parent: &RootDevice,
         name: &CStr,
@@ -124,7 +124,7 @@ impl Link {
         // other fields are written before anybody reads them.
         unsafe {
             ptr::write_bytes(ch, 0, 1);
-            ptr::addr_of_mut!((*ch).dsp).write(dsp.clone());
+            ptr::addr_of_mut!((*ch).dsp).write(dsp);
             ptr::addr_of_mut!((*ch).node).write(node.share());
         }
         // SAFETY: All fields are initialised.
@@ -229,6 +229,7 @@ unsafe extern "C" fn create_ept(
     };
     // SAFETY: The endpoint was initialised, and `destroy_ept` closes the receiver.
     dsp.receiver().open(unsafe { Endpoint::new(ept) });
+    dsp.talk();
     ept
 }
 
@@ -272,6 +273,7 @@ unsafe fn dsp_of<'a>(ept: *mut bindings::rpmsg_endpoint) -> &'a Dsp {
 unsafe extern "C" fn destroy_ept(ept: *mut bindings::rpmsg_endpoint) {
     // SAFETY: The core calls us with our endpoint. Its memory stays until the device goes.
     let dsp = unsafe { dsp_of(ept) };
+    dsp.talk();
     dsp.receiver().close();
     dsp.closed();
 }
@@ -285,6 +287,7 @@ unsafe fn send_message(
     ept: *mut bindings::rpmsg_endpoint,
     data: *const c_void,
     len: c_int,
+    tries: bool,
 ) -> c_int {
     let Ok(len) = usize::try_from(len) else {
         return EINVAL.to_errno();
@@ -294,13 +297,13 @@ unsafe fn send_message(
     }
     // SAFETY: By the function's contract; the driver does not write during the call.
     let (dsp, bytes) = unsafe { (dsp_of(ept), slice::from_raw_parts(data.cast::<u8>(), len)) };
-    match dsp.send(bytes) {
+    match dsp.send(bytes, tries) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
     }
 }
 
-/// May sleep until there is room; there always is.
+/// May sleep until there is room.
 ///
 /// # Safety
 ///
@@ -311,7 +314,7 @@ unsafe extern "C" fn send(
     len: c_int,
 ) -> c_int {
     // SAFETY: The core passes the driver's arguments on.
-    unsafe { send_message(ept, data, len) }
+    unsafe { send_message(ept, data, len, false) }
 }
 
 /// Must not wait for room.
@@ -325,7 +328,7 @@ unsafe extern "C" fn trysend(
     len: c_int,
 ) -> c_int {
     // SAFETY: The core passes the driver's arguments on.
-    unsafe { send_message(ept, data, len) }
+    unsafe { send_message(ept, data, len, true) }
 }
 
 /// Says that there is room.

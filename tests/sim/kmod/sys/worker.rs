@@ -22,18 +22,19 @@ use kernel::{
             Release, //
         },
         Arc,
+        ArcBorrow,
         Mutex, //
     },
     time::msecs_to_jiffies,
     types::Opaque, //
 };
 
-/// Something that a [`Worker`] works on.
-pub(crate) trait Work: Send + Sync + 'static {
+/// Something that [`Worker`]s work on; they are numbered.
+pub(crate) trait Work<const N: u8>: Send + Sync + 'static {
     /// The worker, a field of `self`.
     fn worker(&self) -> &Worker;
     /// Does what there is to do. Returns after how many milliseconds to come again.
-    fn work(&self) -> Option<u32>;
+    fn work(this: ArcBorrow<'_, Self>) -> Option<u32>;
 }
 
 struct Task(*mut bindings::task_struct);
@@ -70,17 +71,18 @@ impl Worker {
     }
 
     /// Starts the thread. It holds `target` until [`Worker::stop`].
-    pub(crate) fn start<T: Work>(target: &Arc<T>, name: &CStr) -> Result {
+    pub(crate) fn start<T: Work<N>, const N: u8>(target: &Arc<T>, name: &CStr) -> Result {
         let data = target.clone().into_raw();
         // SAFETY: The thread function takes over the reference in `data`; the name is a
-        // terminated string and the format takes exactly one.
+        // terminated string and the format takes exactly one and a number.
         let task = unsafe {
             bindings::kthread_create_on_node(
-                Some(thread::<T>),
+                Some(thread::<T, N>),
                 data.cast_mut().cast::<c_void>(),
                 -1,
-                c"qda-sim-%s".as_char_ptr(),
+                c"qda-sim-%s/%d".as_char_ptr(),
                 name.as_char_ptr(),
+                c_int::from(N),
             )
         };
         let task = match from_err_ptr(task) {
@@ -135,11 +137,11 @@ impl Worker {
 /// # Safety
 ///
 /// `data` is an `Arc<T>` as raw pointer, which the thread takes over.
-unsafe extern "C" fn thread<T: Work>(data: *mut c_void) -> c_int {
+unsafe extern "C" fn thread<T: Work<N>, const N: u8>(data: *mut c_void) -> c_int {
     // SAFETY: `start` gave us a reference as raw pointer.
     let target: Arc<T> = unsafe { Arc::from_raw(data.cast_const().cast::<T>()) };
     while target.worker().stopping.load(Acquire) == 0 {
-        let next = target.work();
+        let next = T::work(target.as_arc_borrow());
         target.worker().sleep(next);
     }
     0

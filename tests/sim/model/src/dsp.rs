@@ -8,7 +8,7 @@
 
 use super::args::bad;
 use super::env::Env;
-use super::knobs::Fate;
+use super::knobs::{Crash, Fate};
 use super::pinned::Pinned;
 use super::seq::Reject;
 use super::state::{bump, Call, Client, Profile, State, Wait};
@@ -47,6 +47,10 @@ impl State<'_> {
     /// A message of the driver arrives.
     pub fn message(&mut self, env: &mut impl Env, bytes: &[u8]) {
         bump(&mut self.t.core.counters.requests);
+        self.t.core.knobs.count();
+        if self.t.core.crashed {
+            return;
+        }
         let Some(req) = Request::parse(bytes) else {
             env.violation(format_args!("message of {} bytes", bytes.len()));
             return;
@@ -98,12 +102,13 @@ impl State<'_> {
                 continue;
             }
             // What it does may abort calls, but not itself.
-            let call = Call {
+            let mut call = Call {
                 wait: Wait::Running,
                 ..call
             };
             self.set_call(index, &call);
             let outcome = self.resume(env, &call);
+            call.late = false;
             self.settle(env, index, call, outcome);
         }
         self.t.core.next_deadline = self
@@ -129,8 +134,8 @@ impl State<'_> {
             return Outcome::Done(r);
         }
         match client {
-            Some(c) => Outcome::Done(self.run_delayed(env, &call.req, &c)),
-            None => self.perform(env, &call.req, sid, None),
+            Some(c) if !call.late => Outcome::Done(self.run_delayed(env, &call.req, &c)),
+            other => self.perform(env, &call.req, sid, other),
         }
     }
 
@@ -162,6 +167,7 @@ impl State<'_> {
         };
         if let Some(ms) = self.t.core.knobs.delay(req) {
             bump(&mut self.t.core.counters.twisted);
+            call.late = true;
             return Outcome::Until(env.now_ms().saturating_add(ms));
         }
         self.perform(env, req, sid, client)
@@ -274,27 +280,43 @@ impl State<'_> {
         }
     }
 
-    fn finish(&mut self, env: &mut impl Env, index: usize, call: &Call, retval: u32) {
+    pub(super) fn finish(&mut self, env: &mut impl Env, index: usize, call: &Call, retval: u32) {
+        let crash = self.t.core.knobs.crash();
+        if crash == Some(Crash::Before) {
+            self.t.core.crashed = true;
+        }
+        if self.t.core.crashed {
+            return;
+        }
         if call.req.client != 0 && call.message.size != 0 {
             if let Some((values, n)) = self.t.core.knobs.drops() {
                 let list = values.get(..n).unwrap_or(&[]);
                 self.write_fd_list(env, &call.req, list);
             }
         }
-        let hostile = if call.message.size == 0 {
-            None
-        } else {
+        let (mut toggle, mut overwrite) = (None, None);
+        if call.message.size != 0 {
             if let Some(seed) = self.t.core.knobs.scribble() {
                 self.scribble(env, &call.req, seed);
                 bump(&mut self.t.core.counters.twisted);
             }
-            self.toggle_time(&call.req)
-        };
+            if self.is_kept(&call.req) {
+                toggle = self.t.core.knobs.toggle();
+                overwrite = self.t.core.knobs.overwrite();
+            }
+        }
         self.set_call(index, &Call::EMPTY);
         bump(&mut self.t.core.counters.responses);
-        env.answer(call.req.ctx, retval);
-        if let Some(ms) = hostile {
+        self.respond(env, call.req.ctx, retval);
+        if crash == Some(Crash::After) {
+            self.t.core.crashed = true;
+        }
+        if let Some(ms) = toggle {
             self.toggle(env, &call.req, ms);
+            bump(&mut self.t.core.counters.twisted);
+        }
+        if let Some(seed) = overwrite {
+            self.overwrite_answered(env, &call.req, seed);
             bump(&mut self.t.core.counters.twisted);
         }
     }

@@ -6,6 +6,7 @@
 //! tests (vectors). The model calls it with no lock of its own; the owner of the
 //! tables serialises all calls into the model.
 
+use super::packets::Packet;
 use core::fmt;
 
 /// An access of the DSP that the SMMU does not translate.
@@ -38,6 +39,9 @@ pub trait Env {
 
     /// Sends a response. The driver may see it before this returns.
     fn answer(&mut self, ctx: u64, retval: u32);
+
+    /// Sends any packet, well-formed or not.
+    fn packet(&mut self, packet: &Packet);
 
     /// Reports something that a correct driver does not do.
     fn violation(&mut self, what: fmt::Arguments<'_>);

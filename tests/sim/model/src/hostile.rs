@@ -5,25 +5,36 @@
 
 use super::env::Env;
 use super::pinned::Held;
-use super::state::{Profile, State};
+use super::state::{Profile, State, Wait};
 use super::wire::{Layout, Request};
 
 /// Largest message that is written to after the answer, in bytes.
 const MAX_KEPT: u64 = 1 << 16;
 
 /// A small generator of reproducible numbers (xorshift).
-struct Numbers(u64);
+pub(super) struct Numbers(u64);
 
 impl Numbers {
-    fn next(&mut self) -> u64 {
+    /// The numbers of a seed.
+    pub(super) const fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// Any number.
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0
     }
 
+    /// A number below `n`, which is not 0.
+    pub(super) fn below(&mut self, n: u64) -> u64 {
+        self.next().checked_rem(n).unwrap_or(0)
+    }
+
     /// Numbers that hurt who believes them: lengths, offsets and addresses of all kinds.
-    fn nasty(&mut self) -> u64 {
+    pub(super) fn nasty(&mut self) -> u64 {
         let random = self.next();
         match random % 8 {
             0 => u64::MAX,
@@ -36,6 +47,15 @@ impl Numbers {
             _ => random,
         }
     }
+}
+
+/// What to do with calls that a knob keeps without answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ignored {
+    /// Their messages become what a seed gives.
+    Overwrite(u64),
+    /// They are answered with this result.
+    Answer(u32),
 }
 
 impl State<'_> {
@@ -60,18 +80,80 @@ impl State<'_> {
         }
     }
 
-    /// How long the fd list of a call that is about to be answered shall change.
+    /// May the message of a call be written to after its answer?
     ///
-    /// The message must stay mapped meanwhile: the way from address to memory that we take is no
-    /// SMMU, which would wait for an access when it unmaps. So only small messages of processes
-    /// count, which come from memory that a session keeps until its RELEASE is answered. The
-    /// in-tree driver keeps nothing.
-    pub(super) fn toggle_time(&mut self, req: &Request) -> Option<u64> {
-        let kept = req.client != 0 && req.size <= MAX_KEPT;
-        if !kept || self.t.core.profile == Profile::Stock {
-            return None;
+    /// It must stay mapped meanwhile: the way from address to memory that we take is no SMMU,
+    /// which would wait for an access when it unmaps. So only small messages of processes count,
+    /// which come from memory that a session keeps until its RELEASE is answered. The in-tree
+    /// driver keeps nothing.
+    pub(super) fn is_kept(&self, req: &Request) -> bool {
+        req.client != 0 && req.size <= MAX_KEPT && self.t.core.profile == Profile::Strict
+    }
+
+    /// Forgets which buffers a process holds: what was written into a fd list behind its answer,
+    /// the driver may take for drops.
+    fn forget_held(&mut self, client: u32) {
+        for h in self.t.held.iter_mut().filter(|h| h.client == client) {
+            *h = Held::EMPTY;
         }
-        self.t.core.knobs.toggle()
+    }
+
+    /// Overwrites a message up to `end`, the fd list included. Pages that do not translate are
+    /// faults if `report`.
+    fn overwrite(
+        &mut self,
+        env: &mut impl Env,
+        req: &Request,
+        (seed, end): (u64, u64),
+        report: bool,
+    ) {
+        let (sid, iova) = self.split(req.addr);
+        let mut numbers = Numbers::new(seed);
+        let mut at = 0u64;
+        while at < req.size.min(end) {
+            let word = numbers.nasty().to_le_bytes();
+            if let Err(f) = env.write(sid, iova.wrapping_add(at), &word) {
+                if report {
+                    env.fault(f);
+                }
+                return;
+            }
+            at += 8;
+        }
+    }
+
+    /// Overwrites what stands before the arguments of a call that was answered.
+    pub(super) fn overwrite_answered(&mut self, env: &mut impl Env, req: &Request, seed: u64) {
+        self.forget_held(req.client);
+        let end = Layout::new(req.nargs()).data;
+        self.overwrite(env, req, (seed, end), false);
+    }
+
+    /// Overwrites the messages of all calls that were ignored, or with a result, answers them.
+    /// Gives how many there were.
+    pub fn ignored_calls(&mut self, env: &mut impl Env, act: Ignored) -> usize {
+        let mut found = 0usize;
+        for index in 0..self.t.calls.len() {
+            let Some(call) = self.t.calls.get(index).copied() else {
+                break;
+            };
+            if call.wait != Wait::Ignored || call.message.size == 0 {
+                continue;
+            }
+            found += 1;
+            match act {
+                Ignored::Overwrite(seed) => {
+                    let end = call.req.size.min(MAX_KEPT);
+                    self.overwrite(env, &call.req, (seed, end), true);
+                }
+                Ignored::Answer(retval) => {
+                    let (sid, _) = self.split(call.req.addr);
+                    Self::check_pinned(env, &call.req, sid, &call.message, "message buffer");
+                    self.finish(env, index, &call, retval);
+                }
+            }
+        }
+        found
     }
 
     /// Changes the words of the fd list for `ms` milliseconds as fast as it can, while the
@@ -81,11 +163,7 @@ impl State<'_> {
         let list = iova.wrapping_add(Layout::new(req.nargs()).fds);
         let end = env.now_ms().saturating_add(ms);
         let mut numbers = Numbers(list | 1);
-        // Whatever the driver finds there it may take for a drop.
-        let mine = |h: &&mut Held| h.client == req.client;
-        for h in self.t.held.iter_mut().filter(mine) {
-            *h = Held::EMPTY;
-        }
+        self.forget_held(req.client);
         while env.now_ms() < end {
             for _ in 0..64 {
                 let word = match numbers.next() % 3 {

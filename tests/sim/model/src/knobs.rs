@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Misbehaviour on demand: what a test told the DSP to do with the kernel's own calls, with the
-//! replies of maps and with the fd list.
+//! Misbehaviour on demand: what a test told the DSP to do with calls, with the replies of maps, with
+//! messages and fd lists, and with the packets that answer.
 //!
 //! Pure: commands are text of the control file, described in `tests/sim/README.md`.
 
+use super::packets::Form;
 use super::wire::{handle, Request, FDS};
 
-/// A kernel call that knobs can name.
+/// Calls that knobs can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// ATTACH.
@@ -26,10 +27,14 @@ pub enum Method {
     MemUnmap,
     /// The capability table.
     Capabilities,
+    /// Every call of a module that a process opened.
+    Call,
 }
 
 /// Number of methods.
-const METHODS: usize = 8;
+const METHODS: usize = 9;
+/// Bytes of a command that is put off, at most.
+const COMMAND: usize = 64;
 
 impl Method {
     /// The method that a request calls.
@@ -43,6 +48,7 @@ impl Method {
             (handle::PROCESS_MANAGER, 10) => Some(Self::MemMap),
             (handle::PROCESS_MANAGER, 11) => Some(Self::MemUnmap),
             (handle::UTILITIES, 0) => Some(Self::Capabilities),
+            (n, _) if n > handle::MAX_STATIC => Some(Self::Call),
             _ => None,
         }
     }
@@ -57,6 +63,7 @@ impl Method {
             b"mem_map" => Self::MemMap,
             b"mem_unmap" => Self::MemUnmap,
             b"capabilities" => Self::Capabilities,
+            b"call" => Self::Call,
             _ => return None,
         })
     }
@@ -114,6 +121,44 @@ pub enum Fate {
     Lie(u32),
 }
 
+/// When the DSP dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Instead of an answer.
+    Before,
+    /// Right after an answer.
+    After,
+}
+
+/// Packets beside or in place of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Extra {
+    form: Option<Form>,
+    /// Counts answers; its value is the number of packets for each.
+    rule: Rule,
+}
+
+impl Extra {
+    const NONE: Self = Self {
+        form: None,
+        rule: Rule::NONE,
+    };
+
+    fn take(&mut self) -> Option<(Form, u32)> {
+        let copies = self.rule.take()?;
+        self.form.map(|f| (f, copies as u32))
+    }
+}
+
+/// A command for later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Later {
+    /// Requests until then; 0 for none.
+    requests: u32,
+    text: [u8; COMMAND],
+    len: usize,
+}
+
 /// All knobs of a DSP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Knobs {
@@ -121,12 +166,21 @@ pub struct Knobs {
     vaddr: Rule,
     scribble: Rule,
     toggle: Rule,
+    overwrite: Rule,
+    wrong: Rule,
+    before: Extra,
+    shape: Extra,
+    after: Extra,
+    crash: Option<(Crash, Option<u64>)>,
+    /// Milliseconds after which a DSP that crashed comes back.
+    restart: Option<u64>,
+    later: Later,
     drops: [u64; FDS],
     ndrops: usize,
 }
 
 /// A number, decimal or hexadecimal with 0x.
-fn number(word: &[u8]) -> Option<u64> {
+pub fn number(word: &[u8]) -> Option<u64> {
     let text = core::str::from_utf8(word).ok()?;
     match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
@@ -155,6 +209,18 @@ impl Knobs {
         vaddr: Rule::NONE,
         scribble: Rule::NONE,
         toggle: Rule::NONE,
+        overwrite: Rule::NONE,
+        wrong: Rule::NONE,
+        before: Extra::NONE,
+        shape: Extra::NONE,
+        after: Extra::NONE,
+        crash: None,
+        restart: None,
+        later: Later {
+            requests: 0,
+            text: [0; COMMAND],
+            len: 0,
+        },
         drops: [0; FDS],
         ndrops: 0,
     };
@@ -179,16 +245,75 @@ impl Knobs {
                 }
                 (self.drops, self.ndrops) = (drops, n);
             }
-            b"vaddr" | b"scribble" | b"toggle" => {
+            b"vaddr" | b"scribble" | b"toggle" | b"overwrite" => {
                 let value = number(words.next()?)?;
                 let times = times(words.next())?;
                 words.next().is_none().then_some(())?;
                 let rule = match verb {
                     b"vaddr" => &mut self.vaddr,
                     b"scribble" => &mut self.scribble,
+                    b"overwrite" => &mut self.overwrite,
                     _ => &mut self.toggle,
                 };
                 *rule = Rule { value, times };
+            }
+            b"wrong" => {
+                let times = times(words.next())?;
+                words.next().is_none().then_some(())?;
+                self.wrong = Rule { value: 1, times };
+            }
+            b"before" | b"as" | b"after" => {
+                let form = Form::parse(words.next()?, number(words.next()?)?)?;
+                let times = times(words.next())?;
+                let value = match words.next() {
+                    Some(word) => number(word).filter(|n| (1..=255).contains(n))?,
+                    None => 1,
+                };
+                words.next().is_none().then_some(())?;
+                // A call whose answer has no proper form would never end.
+                (verb != b"as" || (form.completes() && value == 1)).then_some(())?;
+                let extra = match verb {
+                    b"before" => &mut self.before,
+                    b"as" => &mut self.shape,
+                    _ => &mut self.after,
+                };
+                *extra = Extra {
+                    form: Some(form),
+                    rule: Rule { value, times },
+                };
+            }
+            b"crash" => {
+                let when = match words.next()? {
+                    b"before" => Crash::Before,
+                    b"after" => Crash::After,
+                    _ => return None,
+                };
+                let restart = match words.next() {
+                    Some(word) => Some(number(word)?),
+                    None => None,
+                };
+                words.next().is_none().then_some(())?;
+                self.crash = Some((when, restart));
+            }
+            b"in" => {
+                let requests = u32::try_from(number(words.next()?)?).ok()?;
+                let (mut text, mut len) = ([0u8; COMMAND], 0usize);
+                for word in words {
+                    for byte in word.iter().chain(b" ") {
+                        *text.get_mut(len)? = *byte;
+                        len += 1;
+                    }
+                }
+                // It must be a command that can be carried out, and no other delay.
+                let now = text.get(..len)?;
+                (requests != 0 && !now.starts_with(b"in ")).then_some(())?;
+                let mut trial = Self::NONE;
+                trial.command(now)?;
+                self.later = Later {
+                    requests,
+                    text,
+                    len,
+                };
             }
             b"answer" | b"lie" | b"delay" | b"ignore" => {
                 let method = Method::parse(words.next()?)?;
@@ -211,6 +336,57 @@ impl Knobs {
             _ => return None,
         }
         Some(())
+    }
+
+    /// A request arrived: carries out the command that was put off until then.
+    pub fn count(&mut self) {
+        let Later {
+            requests,
+            text,
+            len,
+        } = self.later;
+        self.later.requests = requests.saturating_sub(1);
+        if requests == 1 {
+            // It was tried when it was given.
+            let _ = text.get(..len).map(|t| self.command(t));
+        }
+    }
+
+    /// Whether the DSP dies with the next answer.
+    pub fn crash(&mut self) -> Option<Crash> {
+        let (crash, restart) = self.crash.take()?;
+        self.restart = restart;
+        Some(crash)
+    }
+
+    /// Milliseconds after which the DSP that crashed comes back, if it does.
+    pub fn restart(&mut self) -> Option<u64> {
+        self.restart.take()
+    }
+
+    /// Packets before the next answer, and how many.
+    pub fn before(&mut self) -> Option<(Form, u32)> {
+        self.before.take()
+    }
+
+    /// Packets after the next answer, and how many.
+    pub fn after(&mut self) -> Option<(Form, u32)> {
+        self.after.take()
+    }
+
+    /// The form of the next answer, if it is not the usual one.
+    pub fn shape(&mut self) -> Option<Form> {
+        self.shape.take().map(|(form, _)| form)
+    }
+
+    /// Seed of what the message of the next answered call becomes behind its answer.
+    pub fn overwrite(&mut self) -> Option<u64> {
+        self.overwrite.take()
+    }
+
+    /// Is the next sum of the calculator a wrong one?
+    pub fn wrong(&mut self) -> bool {
+        self.wrong.take().is_some()
     }
 
     /// Milliseconds that a request has to wait.

@@ -29,6 +29,9 @@
 //! * [`pinned`]: whether memory still has its pages; buffers of handles
 //! * [`knobs`]: misbehaviour on demand
 //! * [`hostile`]: what it does to messages
+//! * [`orders`]: commands that are carried out at once
+//! * [`packets`]: what it sends that is no proper answer
+//! * [`storm`]: many of those: storms and the packet fuzzer
 //! * [`session`]: remotectl, listener, current process, capabilities
 //! * [`modules`]: calculator, echo, probe, fail
 //! * [`filter`]: module filter
@@ -57,14 +60,19 @@ pub mod knobs;
 pub mod maps;
 pub mod mem;
 pub mod modules;
+pub mod orders;
+pub mod packets;
 pub mod padding;
 pub mod pinned;
 pub mod procman;
 pub mod seq;
 pub mod session;
 pub mod state;
+pub mod storm;
 pub mod wire;
 
 pub use self::env::{Env, Fault};
 pub use self::knobs::Knobs;
+pub use self::orders::Order;
+pub use self::packets::Packet;
 pub use self::state::{Client, Core, Counters, Handle, Map, Profile, State, Tables};

@@ -134,6 +134,9 @@ impl State<'_> {
     fn sum(&mut self, env: &mut impl Env, req: &Request, sid: u32) -> Result<(), u32> {
         let mut sum = 0i64;
         self.numbers(env, req, sid, |v| sum = sum.wrapping_add(i64::from(v)))?;
+        if self.t.core.knobs.wrong() {
+            sum = sum.wrapping_add(1);
+        }
         let out = self.output(req, 0);
         self.put(env, sid, &out, 0, &sum.to_le_bytes())
     }

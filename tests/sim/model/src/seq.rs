@@ -49,6 +49,19 @@ impl Window {
         }
     }
 
+    /// Can no call with this number come any more? False for numbers that were not used yet but
+    /// may be soon, those of the next 65536 calls.
+    pub fn is_past(&self, seq: u64) -> bool {
+        if seq > self.high {
+            return seq - self.high > 1 << 16;
+        }
+        if seq == 0 || self.high - seq >= WINDOW {
+            return true;
+        }
+        let (word, mask) = Self::place(seq);
+        self.bits.get(word).is_some_and(|w| *w & mask != 0)
+    }
+
     /// Marks `seq` as used, or says why it cannot be new.
     pub fn take(&mut self, seq: u64) -> Result<(), Reject> {
         if seq == 0 {

@@ -8,8 +8,10 @@
 
 use super::args::Arg;
 use super::knobs::Knobs;
+use super::packets::History;
 use super::pinned::{Held, Pinned};
 use super::seq::Window;
+use super::storm::Storm;
 use super::wire::Request;
 
 /// Processes that a DSP holds at most.
@@ -160,6 +162,14 @@ pub struct Core {
     pub next_vaddr: u64,
     /// Mappings ever made.
     pub map_age: u64,
+    /// The last answers of this DSP, of earlier channels too.
+    pub history: History,
+    /// What it sends that is no answer.
+    pub storm: Storm,
+    /// Packets that it sends whenever the channel comes or goes.
+    pub talk: u32,
+    /// It died in the middle of its work: nothing is done or answered any more.
+    pub crashed: bool,
     /// Cursor of delayed calls: `tick` need not look before this time.
     pub next_deadline: Option<u64>,
 }
@@ -199,6 +209,10 @@ impl Core {
             next_handle: 0x100,
             next_vaddr: 0x1000_0000,
             map_age: 0,
+            history: History::NONE,
+            storm: Storm::NONE,
+            talk: 0,
+            crashed: false,
             next_deadline: None,
         }
     }
@@ -260,6 +274,8 @@ pub struct Call {
     /// Client id of the process it belongs to; a call of the kernel names it in its first
     /// argument.
     pub owner: u32,
+    /// A knob delays it: nothing of it was done yet.
+    pub late: bool,
 }
 
 impl Call {
@@ -269,6 +285,7 @@ impl Call {
         req: Request::EMPTY,
         message: Pinned::EMPTY,
         owner: 0,
+        late: false,
     };
 }
 
@@ -384,6 +401,7 @@ impl<'a> State<'a> {
 
     /// Empties all tables, as a fresh firmware. Counts stay.
     pub fn reset(&mut self) {
+        self.t.core.crashed = false;
         self.t.core.seq = Window::new();
         self.t.core.next_deadline = None;
         self.t.clients.fill(Client::EMPTY);

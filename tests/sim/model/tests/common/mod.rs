@@ -11,7 +11,7 @@ use qda_sim_model::args::Arg;
 use qda_sim_model::pinned::Held;
 use qda_sim_model::state::{Call, CALLS, CLIENTS, HANDLES, MAPS};
 use qda_sim_model::wire::MAX_ARGS;
-use qda_sim_model::{Client, Core, Env, Fault, Handle, Map, Profile, State, Tables};
+use qda_sim_model::{Client, Core, Env, Fault, Handle, Map, Packet, Profile, State, Tables};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -23,6 +23,8 @@ pub struct World {
     pub pages: HashMap<(u32, u64), usize>,
     pub memory: Vec<[u8; 4096]>,
     pub answers: Vec<(u64, u32)>,
+    /// Packets that are no usual answers, each with the number of answers before it.
+    pub packets: Vec<(usize, Packet)>,
     pub violations: Vec<String>,
     pub faults: Vec<Fault>,
     pub now: u64,
@@ -108,6 +110,9 @@ impl Env for World {
         if self.unmap_on_answer {
             self.pages.clear();
         }
+    }
+    fn packet(&mut self, packet: &Packet) {
+        self.packets.push((self.answers.len(), *packet));
     }
     fn violation(&mut self, what: fmt::Arguments<'_>) {
         self.violations.push(what.to_string());
