@@ -9,6 +9,7 @@ use std::os::fd::{
     RawFd, //
 };
 use std::sync::atomic::{
+    AtomicBool,
     AtomicU32,
     AtomicUsize,
     Ordering, //
@@ -85,6 +86,7 @@ pub const SUITE: Suite = Suite {
         case("fork", "T81", areas::fork),
         case("outlive_handle_and_file", "T81", areas::outlive),
         case("kernel_reads_and_writes", "T81", areas::kernel_access),
+        case("arguments_in_areas", "T146", areas::arguments_in_areas),
         case(
             "holes_and_truncation",
             "T81, T92",

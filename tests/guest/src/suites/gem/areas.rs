@@ -513,3 +513,41 @@ pub fn new_memory_is_zero() -> Outcome {
     println!("{scanned} bytes scanned after {dirty} bytes were dirtied");
     Ok(())
 }
+
+/// The copied arguments of calls lie in areas of buffers. Their pages are looked up, and those of
+/// outputs made, while the driver copies, and another thread keeps taking them away.
+pub fn arguments_in_areas() -> Outcome {
+    let file = File::with_process(CDSP)?;
+    let echo = file.module("echo")?;
+    let (_, input) = file.mapped(SIZE)?;
+    let (_, output) = file.mapped(SIZE)?;
+    let (from, to, length) = (input.address(), output.address(), SIZE as u64);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for address in [from, to] {
+                    // SAFETY: Both areas stay mapped until the thread has ended; the pages stay in
+                    // their buffers, and only the entries of the page tables go.
+                    unsafe { libc::madvise(address as *mut _, SIZE, libc::MADV_DONTNEED) };
+                }
+            }
+        });
+        let result = (0..30u32).try_for_each(|round| -> Outcome {
+            let data = dsp::pattern(SIZE, round + 1);
+            input.write(0, &data);
+            // Its pages go for good: the copy has to make new ones.
+            output
+                .advise(0, SIZE, libc::MADV_REMOVE)
+                .map_err(|errno| format!("MADV_REMOVE: errno {errno}"))?;
+            let call = dsp::Call::new(2)
+                .input_at(from, length)
+                .output_at(to, length);
+            ensure_ret!(call.on(file.raw(), echo), 0, "echo of round {round}");
+            dsp::same(&data, &output.read(0, SIZE))
+        });
+        done.store(true, Ordering::Relaxed);
+        result
+    })?;
+    file.still_works()
+}
