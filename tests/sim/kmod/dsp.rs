@@ -40,10 +40,7 @@ use crate::{
             Node,
             RootDevice, //
         },
-        memory::{
-            self,
-            Banks, //
-        },
+        memory::Banks,
         receiver::Receiver,
         transport::{
             ChannelDevice,
@@ -70,6 +67,8 @@ use kernel::{
         Mutex, //
     },
     time::{
+        delay::fsleep,
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -425,7 +424,7 @@ impl Dsp {
                 Verdict::Wait if !queue.open => return Err(ECONNRESET),
                 Verdict::Wait => {
                     drop(queue);
-                    memory::pause(WAIT_STEP);
+                    fsleep(Delta::from_millis(i64::from(WAIT_STEP)));
                     waited += WAIT_STEP;
                     continue;
                 }

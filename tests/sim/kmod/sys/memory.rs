@@ -180,12 +180,6 @@ pub(crate) fn rest() {
     unsafe { bindings::qda_sim_rest() }
 }
 
-/// Sleeps for some milliseconds.
-pub(crate) fn pause(ms: u32) {
-    // SAFETY: Senders may sleep.
-    unsafe { bindings::msleep(ms) }
-}
-
 /// A small list whose oldest entry gives way.
 trait Rotate {
     fn rotate_and_set(&mut self, new: Bank) -> Option<Bank>;

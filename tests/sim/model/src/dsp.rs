@@ -9,7 +9,6 @@
 use super::args::bad;
 use super::env::Env;
 use super::knobs::{Crash, Fate};
-use super::pinned::Pinned;
 use super::seq::Reject;
 use super::state::{bump, Call, Client, Profile, State, Wait};
 use super::wire::{handle, pd, result, u32_at, Layout, Request};
@@ -354,16 +353,13 @@ impl State<'_> {
                     bump(&mut self.t.core.counters.aborted);
                     self.finish(env, index, &call, result::BAD_STATE);
                 }
-                Wait::Ignored => {
-                    // Its slot stays in use, but its memory may go with the process.
+                // It is never answered. When the process is released it is gone all the same, and
+                // its slot and its memory may be used again.
+                Wait::Ignored if ending => {
                     Self::check_pinned(env, &call.req, sid, &call.message, "message buffer");
-                    let forgotten = Call {
-                        message: Pinned::EMPTY,
-                        owner: 0,
-                        ..call
-                    };
-                    self.set_call(index, &forgotten);
+                    self.set_call(index, &Call::EMPTY);
                 }
+                Wait::Ignored => {}
             }
         }
     }
