@@ -8,5 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod accel;
+mod calls;
 mod errno;
 pub(crate) mod status;

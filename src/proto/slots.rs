@@ -283,6 +283,14 @@ impl<S: DerefMut<Target = [Slot]>> SlotTable<S> {
         )
     }
 
+    /// Whether the slot with this index has a call that waits for its answer.
+    pub fn is_open(&self, index: usize) -> bool {
+        matches!(
+            self.state(index),
+            Some(State::Prepared(_) | State::Sent(_) | State::Abandoned(_))
+        )
+    }
+
     /// Takes the answer to a call, if it is there, and frees the slot.
     pub fn take(&mut self, word: ContextWord) -> Option<Reply> {
         match self.state(word.slot()) {

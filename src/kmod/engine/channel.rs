@@ -107,8 +107,25 @@ pub(crate) struct Header {
     pub(crate) handle: u32,
 }
 
+/// What a call is, for those who look at the driver.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts {
+    /// When it was sent.
+    pub(crate) since: Instant<Monotonic>,
+    /// Client id of the sender, 0 for calls of the kernel.
+    pub(crate) client: i32,
+    /// Thread that made it.
+    pub(crate) tid: i32,
+    /// Remote handle.
+    pub(crate) handle: u32,
+    /// Method and number of arguments.
+    pub(crate) scalars: u32,
+}
+
 struct Calls {
     table: SlotTable<KVec<Slot>>,
+    /// What the call in each slot is, or was.
+    facts: KVec<Option<Facts>>,
     /// Set when the DSP is about to go: nobody begins a call, and clients wait no longer.
     closing: bool,
 }
@@ -130,8 +147,11 @@ impl Channel {
             calls <- {
                 let mut storage = KVec::with_capacity(TABLE_LEN, GFP_KERNEL)?;
                 storage.resize(TABLE_LEN, Slot::FREE, GFP_KERNEL)?;
+                let mut facts = KVec::with_capacity(TABLE_LEN, GFP_KERNEL)?;
+                facts.resize(TABLE_LEN, None, GFP_KERNEL)?;
                 new_spinlock_irq!(
                     Calls {
+                        facts,
                         table: SlotTable::with_sequence(
                             storage,
                             Sequence::of_channel(CHANNELS.fetch_add(1u64, Relaxed)),
@@ -172,6 +192,16 @@ impl Channel {
         self.calls.lock().table.in_use()
     }
 
+    /// What the calls are that the DSP has not answered.
+    pub(crate) fn under_way(&self) -> impl Iterator<Item = Facts> + '_ {
+        // One slot at a time: nobody waits long for the lock.
+        (1..TABLE_LEN).filter_map(|index| {
+            let calls = self.calls.lock();
+            let facts = *calls.facts.get(index)?;
+            facts.filter(|_| calls.table.is_open(index))
+        })
+    }
+
     /// Wakes the waiter of a slot. The lock of the slots must be held, so that no wake-up comes
     /// after the slot has got a new owner.
     fn wake(&self, outcome: Outcome) -> bool {
@@ -198,7 +228,14 @@ impl Channel {
     ) -> core::result::Result<Pending<'_, M>, (CallError, M)> {
         // From taking the slot to the end of the send: who closes the channel waits for that.
         let sending = self.link.enter();
-        let word = match self.begin(origin, header.pd) {
+        let facts = Facts {
+            since: Instant::now(),
+            client: header.sender.id(),
+            tid: header.tid,
+            handle: header.handle,
+            scalars: message.scalars().raw(),
+        };
+        let word = match self.begin(origin, header.pd, facts) {
             Ok(word) => word,
             Err(e) => return Err((e, memory)),
         };
@@ -227,7 +264,7 @@ impl Channel {
     }
 
     /// Takes a slot and makes it ready for the answer, which may come before the send returns.
-    fn begin(&self, origin: Origin, pd: Pd) -> CallResult<ContextWord> {
+    fn begin(&self, origin: Origin, pd: Pd, facts: Facts) -> CallResult<ContextWord> {
         let mut calls = self.calls.lock();
         if calls.closing && origin != Origin::Release {
             return Err(CallError::Gone);
@@ -242,6 +279,9 @@ impl Channel {
             PrepareError::Full => CallError::NoSlot,
             PrepareError::Dead => CallError::Gone,
         })?;
+        if let Some(place) = calls.facts.get_mut(word.slot()) {
+            *place = Some(facts);
+        }
         self.wakeups.rearm(word.slot());
         calls
             .table

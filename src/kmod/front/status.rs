@@ -23,7 +23,10 @@
 //! | `max_inline` | most bytes of inline data in one call (`max_inline_mib`) |
 //! | `dropped` | packets that completed no call, since the channel was bound |
 
-use crate::engine::Dsp;
+use crate::{
+    engine::Dsp,
+    front::calls::UnderWay, //
+};
 use kernel::{
     debugfs,
     fmt,
@@ -32,20 +35,25 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The debugfs file of a DSP. It disappears when this is dropped.
+/// The debugfs files of a DSP. They disappear when this is dropped.
 pub(crate) struct Status {
     _file: Pin<KBox<debugfs::File<Snapshot>>>,
+    _calls: Pin<KBox<debugfs::File<UnderWay>>>,
 }
 
 impl Status {
-    /// Makes the file. Without debugfs it is made all the same and nobody can see it.
+    /// Makes the files. Without debugfs they are made all the same and nobody can see them.
     pub(crate) fn new(dsp: Arc<Dsp>) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("qda-{}", dsp.domain().label()))?;
-        // The file keeps its folder.
+        // The files keep their folder.
         let dir = debugfs::Dir::new(&name);
         Ok(Self {
             _file: KBox::pin_init(
-                dir.read_only_file(c"status", Ok::<_, Error>(Snapshot(dsp))),
+                dir.read_only_file(c"status", Ok::<_, Error>(Snapshot(dsp.clone()))),
+                GFP_KERNEL,
+            )?,
+            _calls: KBox::pin_init(
+                dir.read_only_file(c"calls", Ok::<_, Error>(UnderWay(dsp))),
                 GFP_KERNEL,
             )?,
         })

@@ -363,3 +363,20 @@ fn a_call_that_was_not_sent_is_not_retired() {
     assert!(!table.retire(word));
     assert!(table.is_pending(word));
 }
+
+// covers: T177
+#[test]
+fn open_calls_are_those_that_wait_for_an_answer() {
+    let mut storage = [Slot::FREE; 4];
+    let mut table = table(&mut storage);
+    assert!((0..5).all(|index| !table.is_open(index)));
+    let waits = sent(&mut table);
+    let gone = sent(&mut table);
+    let done = sent(&mut table);
+    assert!(table.abandon(gone) == Abandon::Abandoned);
+    assert!(table.respond(done.pack(), OK) == Outcome::Wake(3));
+    assert!(table.is_open(waits.slot()) && table.is_open(gone.slot()));
+    assert!(!table.is_open(done.slot()));
+    assert!(table.respond(gone.pack(), OK) == Outcome::Settled(2));
+    assert!(!table.is_open(gone.slot()));
+}
