@@ -2,6 +2,8 @@
 #
 # The example programs and "qdactl filter", against the simulated DSP; vgem is the other driver that buffers come from. Each program
 # ends with status 0 only if everything was as it expects, and must leave nothing behind: no process, no mapping, no dma-buf.
+#
+# covers: T156 (worked examples, built and run)
 
 . /host/lib.sh
 
