@@ -15,6 +15,7 @@ mod hostile;
 mod isolation;
 mod malformed;
 mod modules;
+mod packets;
 mod prime;
 mod remote_map;
 mod session;
@@ -31,6 +32,7 @@ pub const ALL: &[&Suite] = &[
     &buffer_scale::WIDE,
     &remote_map::SUITE,
     &hostile::SUITE,
+    &packets::SUITE,
     &session::SUITE,
     &malformed::SUITE,
     &death::SUITE,
