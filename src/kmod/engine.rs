@@ -20,6 +20,7 @@
 //! | [`account`] | what a client may have |
 //! | [`call`] | one remote call of a client |
 //! | [`policy`] | who may do what |
+//! | [`refusals`] | what was refused, for root to read |
 //! | [`error`] | why something was not done |
 //!
 //! # Lock order
@@ -36,6 +37,8 @@
 //!    (`sys::shmem`, `sys::dma`, `sys::cb`)
 //! 7. the call slots of a channel (`channel`), with interrupts off; the receive callback takes
 //!    this one only
+//!
+//! The lock of the records of refusals (`refusals`) is taken when no other is held.
 
 #![forbid(unsafe_code)]
 
@@ -51,6 +54,7 @@ pub(crate) mod error;
 pub(crate) mod kept;
 pub(crate) mod mapping;
 pub(crate) mod policy;
+pub(crate) mod refusals;
 pub(crate) mod remote;
 pub(crate) mod session;
 
@@ -71,7 +75,11 @@ pub(crate) use self::{
         Shell, //
     },
     dsp::Dsp,
-    error::CallError,
+    error::{
+        CallError,
+        CallResult, //
+    },
+    refusals::Operation,
     remote::{
         MapRequest,
         UnmapRequest, //
@@ -80,6 +88,7 @@ pub(crate) use self::{
 
 // What front ends need of the protocol: the words that describe a call or a mapping.
 pub(crate) use crate::proto::{
+    context::Pd,
     methods::memory::{
         HeapFlags,
         MapFlags, //

@@ -10,4 +10,5 @@
 pub(crate) mod accel;
 mod calls;
 mod errno;
+mod refusals;
 pub(crate) mod status;

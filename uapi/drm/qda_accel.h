@@ -103,6 +103,30 @@ extern "C" {
  */
 
 /**
+ * DOC: Who may do what
+ *
+ * An open file is trusted if its opener had CAP_SYS_ADMIN, in the initial user
+ * namespace, at open(); on a DSP whose device-tree node says
+ * "qcom,non-secure-domain", every file is. Trust stays with the file: a daemon
+ * may open it, drop its privileges and go on, and a program that is given the
+ * file is given the trust.
+ *
+ * A file that is not trusted may
+ *
+ * - start unsigned processes (DRM_QDA_ATTR_UNSIGNED) on DSPs that have them,
+ *   "cdsp..." and "gdsp...", with DRM_QDA_ATTR_ADAPTIVE_QOS but no other
+ *   attribute;
+ * - call all handles and map all buffers in this process, and make buffers.
+ *
+ * It needs trust to start any other process (else ECONNREFUSED), for other
+ * attributes (EACCES), and for INIT_ATTACH (EACCES). Nobody may call the handles
+ * DRM_QDA_HANDLE_KERNEL and DRM_QDA_HANDLE_UTILITIES (EPERM). A refused call
+ * sends nothing to the DSP and leaves the file as it was.
+ *
+ * Who can open the node at all is decided by its owner, group and mode.
+ */
+
+/**
  * DOC: When the DSP is gone
  *
  * When a DSP crashed, was restarted or its driver was unbound, it can no longer
@@ -247,7 +271,8 @@ extern "C" {
  * PRIVILEGED: a process with rights of its own on the DSP.
  *
  * The DSP's firmware knows further bits of 0x00ffffff and the bit 0x40000000;
- * the driver passes them on. All others fail with EINVAL, and so do 0x4 (CRC
+ * the driver passes them on. All but UNSIGNED and ADAPTIVE_QOS need a trusted
+ * file. Bits that nobody knows fail with EINVAL, and so do 0x4 (CRC
  * lists) and 0x400 (DSP performance counters), with which the DSP would write to
  * memory that the driver does not provide.
  */
@@ -395,11 +420,14 @@ struct drm_qda_gem_mmap_offset {
  * The shell is the program that the process starts with. With @filelen 0 there
  * is none, and @filefd and @file are ignored.
  *
- * Who may call: everyone who can open the node. The DSP decides whether it
- * starts a process that is not DRM_QDA_ATTR_UNSIGNED; later versions may ask
- * for privileges of the opener first.
+ * Who may call: everyone who can open the node, for an unsigned process with
+ * ordinary attributes on a DSP that has such processes; all else needs a trusted
+ * file, see "Who may do what". The DSP then decides for itself.
  *
- * Errors: EEXIST (the file has a process), EBUSY (no free context bank), EINVAL
+ * Errors: ECONNREFUSED (the file is not trusted, and @attrs lacks
+ * DRM_QDA_ATTR_UNSIGNED or the DSP has no unsigned processes), EACCES (the file
+ * is not trusted with @attrs), EEXIST (the file has a process), EBUSY (no free
+ * context bank), EINVAL
  * (@filelen above DRM_QDA_MAX_SHELL_SIZE or the buffer, @siglen above @filelen,
  * @attrs, @filefd), EFAULT (@file), EBADF (@filefd). Returns the DSP's result.
  * After an error or a result other than 0 there is no process, and the call may

@@ -6,6 +6,8 @@
 //! by creating one, not by being opened: a file that does neither uses no bank, no memory and no
 //! message.
 //!
+//! Whatever a client is refused is recorded, see [`super::refusals`].
+//!
 //! # Locking
 //!
 //! One mutex around the state. It is not held while a session is made: the state says that one is
@@ -34,6 +36,11 @@ use crate::{
         policy::{
             self,
             Trust, //
+        },
+        refusals::{
+            Operation,
+            Outcome,
+            Process, //
         },
         remote::{
             MapRequest,
@@ -133,12 +140,55 @@ impl Caller {
         arguments: &mut [Argument],
         deadline: Option<Deadline>,
     ) -> CallResult<DspResult> {
-        self.session.call(CallRequest {
+        let result = self.session.call(CallRequest {
             handle: self.handle,
             scalars,
             arguments,
             deadline,
-        })
+        });
+        if !matches!(&result, Ok(result) if result.is_success()) {
+            self.note(Some(scalars), outcome_of(&result));
+        }
+        result
+    }
+
+    /// Records what a front end refuses before it makes the call, and hands `result` on.
+    pub(crate) fn parsed<T>(
+        &self,
+        scalars: Option<Scalars>,
+        result: CallResult<T>,
+    ) -> CallResult<T> {
+        if let Err(error) = &result {
+            self.note(scalars, Outcome::Error(*error));
+        }
+        result
+    }
+
+    #[cold]
+    fn note(&self, scalars: Option<Scalars>, outcome: Outcome) {
+        let operation = Operation::Call {
+            handle: self.handle,
+            scalars: scalars.map(Scalars::raw),
+        };
+        let process = Some(process_of(&self.session));
+        self.session
+            .dsp()
+            .refusals()
+            .note(operation, process, outcome);
+    }
+}
+
+fn process_of(session: &Session) -> Process {
+    Process {
+        client: session.client().get(),
+        pd: session.pd(),
+    }
+}
+
+fn outcome_of(result: &CallResult<DspResult>) -> Outcome {
+    match result {
+        Ok(result) => Outcome::Dsp(*result),
+        Err(error) => Outcome::Error(*error),
     }
 }
 
@@ -178,13 +228,21 @@ impl Client {
 
     /// Attaches to the root PD.
     pub(crate) fn attach(&self) -> CallResult<DspResult> {
-        policy::attach_root(self.trust)?;
-        self.start(Pd::Root, Unborn::attach)
+        let result = policy::join(self.trust).and_then(|()| self.start(Pd::Root, Unborn::attach));
+        self.noted(Operation::Attach, result)
     }
 
     /// Creates a process.
     pub(crate) fn create(&self, spec: &SessionSpec) -> CallResult<DspResult> {
+        self.noted(
+            Operation::Start { attrs: spec.attrs },
+            self.try_create(spec),
+        )
+    }
+
+    fn try_create(&self, spec: &SessionSpec) -> CallResult<DspResult> {
         let attrs = ProcessAttrs::new(spec.attrs).map_err(|_| CallError::Invalid)?;
+        policy::start(self.trust, self.dsp.domain(), attrs)?;
         let len = match spec.shell {
             Shell::None => 0,
             // CAST: `usize` has 64 bits where a DSP is.
@@ -242,11 +300,40 @@ impl Client {
 
     /// Permits calls of `handle`, before anything else of them is looked at.
     pub(crate) fn caller(&self, handle: u32) -> CallResult<Caller> {
-        policy::call_handle(handle)?;
+        let operation = Operation::Call {
+            handle,
+            scalars: None,
+        };
+        let session = policy::call_handle(handle).and_then(|()| self.session());
         Ok(Caller {
-            session: self.session()?,
+            session: self.parsed(operation, session)?,
             handle,
         })
+    }
+
+    /// Records what a front end refuses before it asks for `operation`, and hands `result` on.
+    pub(crate) fn parsed<T>(&self, operation: Operation, result: CallResult<T>) -> CallResult<T> {
+        if let Err(error) = &result {
+            self.note(operation, Outcome::Error(*error));
+        }
+        result
+    }
+
+    /// Records `result`, if it is not success, and hands it on.
+    fn noted(&self, operation: Operation, result: CallResult<DspResult>) -> CallResult<DspResult> {
+        if !matches!(&result, Ok(result) if result.is_success()) {
+            self.note(operation, outcome_of(&result));
+        }
+        result
+    }
+
+    #[cold]
+    fn note(&self, operation: Operation, outcome: Outcome) {
+        let process = match &*self.state.lock() {
+            State::Live(session) => Some(process_of(session)),
+            _ => None,
+        };
+        self.dsp.refusals().note(operation, process, outcome);
     }
 
     /// Most bytes of inline data in one call.
@@ -266,12 +353,23 @@ impl Client {
 
     /// Maps memory into the process, see [`Session::remote_map`].
     pub(crate) fn remote_map(&self, request: MapRequest) -> CallResult<(DspResult, u64)> {
-        self.session()?.remote_map(request)
+        let operation = Operation::Map {
+            flags: request.flags(),
+        };
+        let mapped = self
+            .session()
+            .and_then(|session| session.remote_map(request));
+        let address = mapped.map_or(0, |(_, address)| address);
+        let result = self.noted(operation, mapped.map(|(result, _)| result))?;
+        Ok((result, address))
     }
 
     /// Undoes a mapping, see [`Session::remote_unmap`].
     pub(crate) fn remote_unmap(&self, request: UnmapRequest) -> CallResult<DspResult> {
-        self.session()?.remote_unmap(request)
+        let result = self
+            .session()
+            .and_then(|session| session.remote_unmap(request));
+        self.noted(Operation::Unmap, result)
     }
 
     /// What is known of the session, if there is one.

@@ -33,6 +33,7 @@ use crate::{
             CallError,
             CallResult, //
         },
+        refusals::Refusals,
         session::Session, //
     },
     proto::{
@@ -96,6 +97,8 @@ pub(crate) struct Dsp {
     limits: Limits,
     total: Arc<Total>,
     #[pin]
+    refusals: Refusals,
+    #[pin]
     channel: Channel,
     #[pin]
     registry: Mutex<Registry>,
@@ -114,6 +117,7 @@ impl Dsp {
                 trusts_everybody: spec.trusts_everybody,
                 total: Total::new(spec.limits)?,
                 limits: spec.limits,
+                refusals <- Refusals::new(),
                 channel <- Channel::new(link),
                 registry <- new_mutex!(
                     Registry {
@@ -153,6 +157,11 @@ impl Dsp {
     /// The bytes of all buffers that were made here.
     pub(crate) fn total(&self) -> &Arc<Total> {
         &self.total
+    }
+
+    /// What was refused to its clients.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Its outstanding calls.

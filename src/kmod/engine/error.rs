@@ -33,8 +33,13 @@ pub(crate) enum CallError {
     KernelHandle,
     /// The opener of the file is not trusted with this.
     NotTrusted,
+    /// The opener of the file is not trusted with signed processes, and the DSP starts no others
+    /// or was not asked for another.
+    Signed,
     /// A value of the caller is out of its range.
     Invalid,
+    /// A handle or a file descriptor of the caller names no buffer.
+    NoBuffer(Error),
     /// More than is allowed at once: inline data in one call, or bytes in one buffer.
     TooBig,
     /// There are as many buffers, or as many bytes in them, as there may be.
@@ -51,6 +56,33 @@ pub(crate) enum CallError {
     Transport(Error),
     /// The driver that made a foreign buffer did not let it be mapped.
     Exporter(Error),
+}
+
+impl CallError {
+    /// A name without blanks, by which refusals are counted.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::NoProcess => "no-process",
+            Self::HasProcess => "has-process",
+            Self::NoBank => "no-bank",
+            Self::Share => "share",
+            Self::NoSlot => "no-slot",
+            Self::KernelHandle => "kernel-handle",
+            Self::NotTrusted => "not-trusted",
+            Self::Signed => "signed",
+            Self::Invalid => "invalid",
+            Self::NoBuffer(_) => "no-buffer",
+            Self::TooBig => "too-big",
+            Self::Limit => "limit",
+            Self::Fault => "fault",
+            Self::NoMemory => "no-memory",
+            Self::TimedOut => "timed-out",
+            Self::Interrupted => "interrupted",
+            Self::Transport(_) => "transport",
+            Self::Exporter(_) => "exporter",
+        }
+    }
 }
 
 /// Result of an operation of the engine.

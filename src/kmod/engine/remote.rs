@@ -235,6 +235,16 @@ pub(crate) enum MapRequest {
     },
 }
 
+impl MapRequest {
+    /// The flags, as the client gave them.
+    pub(crate) fn flags(&self) -> u32 {
+        match self {
+            Self::Provide { flags, .. } | Self::Give { flags, .. } => flags.raw(),
+            Self::Tagged { flags, .. } => flags.raw(),
+        }
+    }
+}
+
 /// Which mapping is undone. Lengths of 0 fit all.
 pub(crate) enum UnmapRequest {
     /// One of [`MapRequest::Provide`] or [`MapRequest::Give`].

@@ -34,9 +34,11 @@ use crate::{
     engine::{
         policy::Trust,
         CallError,
+        CallResult,
         Charge,
         Client,
         Dsp,
+        Operation,
         SessionSpec,
         Shell,
         Start, //
@@ -156,30 +158,35 @@ fn create(
     arg: &mut SessionCreate,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
-    let shell = match (arg.filelen, arg.filefd) {
-        (0, _) => Shell::None,
-        (_, 0 | -1) => Shell::User {
-            user: user_ptr(arg.file)?,
-            len: usize::try_from(arg.filelen)?,
-        },
-        (_, 1..) => Shell::Buffer {
-            buffer: buffer::of_fd(arg.filefd)?,
-            start: Start::Address(arg.file),
-            len: u64::from(arg.filelen),
-        },
-        (_, ..-1) => return Err(CallError::Invalid.into()),
-    };
+    let operation = Operation::Start { attrs: arg.attrs };
     let spec = SessionSpec {
-        shell,
+        shell: file.parsed(operation, shell(arg))?,
         attrs: arg.attrs,
         signature_len: arg.siglen,
     };
     Ok(file.create(&spec)?.raw())
 }
 
+/// Where the program of a process is.
+fn shell(arg: &SessionCreate) -> CallResult<Shell> {
+    Ok(match (arg.filelen, arg.filefd) {
+        (0, _) => Shell::None,
+        (_, 0 | -1) => Shell::User {
+            user: user_ptr(arg.file)?,
+            len: usize::try_from(arg.filelen).map_err(|_| CallError::Invalid)?,
+        },
+        (_, 1..) => Shell::Buffer {
+            buffer: buffer::of_fd(arg.filefd)?,
+            start: Start::Address(arg.file),
+            len: u64::from(arg.filelen),
+        },
+        (_, ..-1) => return Err(CallError::Invalid),
+    })
+}
+
 /// An address of the caller. Nothing is decided by its value.
-fn user_ptr(address: u64) -> Result<UserPtr> {
+fn user_ptr(address: u64) -> CallResult<UserPtr> {
     Ok(UserPtr::from_addr(
-        usize::try_from(address).map_err(|_| EFAULT)?,
+        usize::try_from(address).map_err(|_| CallError::Fault)?,
     ))
 }

@@ -12,7 +12,9 @@
 //! | no call slot for this session | `ENOSPC` | wait until other calls end |
 //! | a handle of the kernel | `EPERM` | - |
 //! | the opener is not trusted | `EACCES` | open the node with `CAP_SYS_ADMIN` |
+//! | ... with signed processes | `ECONNREFUSED` | start an unsigned one; else as above |
 //! | a value out of its range | `EINVAL` | - |
+//! | no such buffer | that of the look-up | - |
 //! | too much inline data | `E2BIG` | use several calls, or buffers |
 //! | a buffer above the limit | `E2BIG` | - |
 //! | buffers of the file or the DSP at their limit | `ENOSPC` | free some |
@@ -22,6 +24,9 @@
 //! | a signal | `ERESTARTSYS` | the kernel makes the call again, or the program sees `EINTR` and make it again |
 //! | the transport failed | its own | - |
 //! | the maker of a dma-buf refused | its own | - |
+//!
+//! `ECONNREFUSED` is what the in-tree driver gives; the FastRPC library has a message of its own for
+//! it ("untrusted caller") and its daemons do not try again. With `EACCES` they would, for ever.
 
 use crate::engine::CallError;
 use kernel::prelude::*;
@@ -37,6 +42,7 @@ impl From<CallError> for Error {
             CallError::NoSlot => ENOSPC,
             CallError::KernelHandle => EPERM,
             CallError::NotTrusted => EACCES,
+            CallError::Signed => ECONNREFUSED,
             CallError::Invalid => EINVAL,
             CallError::TooBig => E2BIG,
             CallError::Limit => ENOSPC,
@@ -44,7 +50,9 @@ impl From<CallError> for Error {
             CallError::NoMemory => ENOMEM,
             CallError::TimedOut => ETIMEDOUT,
             CallError::Interrupted => ERESTARTSYS,
-            CallError::Transport(error) | CallError::Exporter(error) => error,
+            CallError::Transport(error)
+            | CallError::Exporter(error)
+            | CallError::NoBuffer(error) => error,
         }
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What root can read of a DSP: `/sys/kernel/debug/qda-<label>/status`.
+//! What root can read of a DSP: `/sys/kernel/debug/qda-<label>/status`, and in the same folder
+//! `refusals`, see [`super::refusals`].
 //!
 //! Lines of `name value`; names may be added. The numbers are snapshots, each under its own lock.
 //!
@@ -25,7 +26,10 @@
 
 use crate::{
     engine::Dsp,
-    front::calls::UnderWay, //
+    front::{
+        calls::UnderWay,
+        refusals::Listing, //
+    }, //
 };
 use kernel::{
     debugfs,
@@ -37,7 +41,8 @@ use kernel::{
 
 /// The debugfs files of a DSP. They disappear when this is dropped.
 pub(crate) struct Status {
-    _file: Pin<KBox<debugfs::File<Snapshot>>>,
+    _status: Pin<KBox<debugfs::File<Snapshot>>>,
+    _refusals: Pin<KBox<debugfs::File<Listing>>>,
     _calls: Pin<KBox<debugfs::File<UnderWay>>>,
 }
 
@@ -47,15 +52,13 @@ impl Status {
         let name = CString::try_from_fmt(fmt!("qda-{}", dsp.domain().label()))?;
         // The files keep their folder.
         let dir = debugfs::Dir::new(&name);
+        let snapshot = Ok::<_, Error>(Snapshot(dsp.clone()));
+        let listing = Ok::<_, Error>(Listing(dsp.clone()));
+        let calls = Ok::<_, Error>(UnderWay(dsp));
         Ok(Self {
-            _file: KBox::pin_init(
-                dir.read_only_file(c"status", Ok::<_, Error>(Snapshot(dsp.clone()))),
-                GFP_KERNEL,
-            )?,
-            _calls: KBox::pin_init(
-                dir.read_only_file(c"calls", Ok::<_, Error>(UnderWay(dsp))),
-                GFP_KERNEL,
-            )?,
+            _status: KBox::pin_init(dir.read_only_file(c"status", snapshot), GFP_KERNEL)?,
+            _refusals: KBox::pin_init(dir.read_only_file(c"refusals", listing), GFP_KERNEL)?,
+            _calls: KBox::pin_init(dir.read_only_file(c"calls", calls), GFP_KERNEL)?,
         })
     }
 }

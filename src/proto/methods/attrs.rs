@@ -24,6 +24,10 @@ pub const PRIVILEGED: u32 = 0x40;
 /// The DSP writes performance counters behind the poll word; refused.
 pub const DSP_PERF: u32 = 0x400;
 
+/// What a process may have that is meant for an ordinary program. All other known bits show or
+/// change more than that: they open the process to a debugger, write dumps and traces, or give
+/// rights on the DSP.
+pub const ORDINARY: u32 = UNSIGNED | ADAPTIVE_QOS;
 /// Bits that make the DSP write to parts of the message that this driver does not provide.
 const REFUSED: u32 = CRC | DSP_PERF;
 /// Bits with a known meaning: 0x1 to 0xe00000 without a gap, and the system monitor.
@@ -78,9 +82,9 @@ impl ProcessAttrs {
         self.0 & UNSIGNED != 0
     }
 
-    /// Whether the process has rights of its own on the DSP: system or privileged.
+    /// Whether there are attributes that no ordinary program needs, see [`ORDINARY`].
     pub const fn is_privileged(self) -> bool {
-        self.0 & (SYSTEM | PRIVILEGED) != 0
+        self.0 & !ORDINARY != 0
     }
 }
 
@@ -116,9 +120,19 @@ mod tests {
     fn questions() {
         let unsigned = ProcessAttrs::new(UNSIGNED).unwrap();
         assert!(unsigned.is_unsigned() && !unsigned.is_privileged() && !unsigned.is_empty());
-        for bit in [SYSTEM, PRIVILEGED] {
-            assert!(ProcessAttrs::new(bit).unwrap().is_privileged());
-        }
         assert!(ProcessAttrs::NONE.is_empty());
+    }
+
+    // covers: T110
+    #[test]
+    fn two_bits_are_ordinary() {
+        for bit in 0..32 {
+            let Ok(attrs) = ProcessAttrs::new(1 << bit) else {
+                continue;
+            };
+            assert_eq!(attrs.is_privileged(), !matches!(bit, 3 | 4));
+            let with_unsigned = ProcessAttrs::new(1 << bit | UNSIGNED).unwrap();
+            assert_eq!(with_unsigned.is_privileged(), attrs.is_privileged());
+        }
     }
 }

@@ -12,7 +12,12 @@ use super::{
     Accel, //
 };
 use crate::{
-    engine::Buffer,
+    engine::{
+        Buffer,
+        CallError,
+        CallResult,
+        Operation, //
+    },
     sys::{
         dmabuf::DmaBuf,
         drm::{
@@ -34,17 +39,36 @@ pub(super) fn create(
     arg: &mut GemCreate,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
+    let operation = Operation::Buffer { size: arg.size };
+    let made = try_create(dev, arg, file);
+    arg.handle = file.parsed(operation, made)?;
+    Ok(0)
+}
+
+fn try_create(
+    dev: &drm::Device<Accel>,
+    arg: &GemCreate,
+    file: &drm::File<Accel>,
+) -> CallResult<u32> {
     if arg.pad != 0 || arg.size == 0 {
-        return Err(EINVAL);
+        return Err(CallError::Invalid);
     }
-    let page = u64::try_from(PAGE_SIZE)?;
-    let size = arg.size.checked_next_multiple_of(page).ok_or(E2BIG)?;
+    let size = whole_pages(arg.size)?;
+    // CAST: `usize` has 64 bits where a DSP is.
+    let bytes = size as usize;
     let charge = file.charge(size)?;
-    let memory = SharedMemory::new(usize::try_from(size)?, dev.huge_mount())?;
+    let memory = SharedMemory::new(bytes, dev.huge_mount())?;
     let object = gem::Object::new(dev, memory, charge)?;
     // The last step: nobody can use the handle before the object is complete.
-    arg.handle = object.create_handle(file)?;
-    Ok(0)
+    Ok(object.create_handle(file)?)
+}
+
+/// Rounds `bytes` up to whole pages.
+pub(super) fn whole_pages(bytes: u64) -> CallResult<u64> {
+    // CAST: A page is small.
+    bytes
+        .checked_next_multiple_of(PAGE_SIZE as u64)
+        .ok_or(CallError::TooBig)
 }
 
 /// Says where to map a buffer object.
@@ -61,8 +85,8 @@ pub(super) fn mmap_offset(
 }
 
 /// The buffer behind a handle of `file`.
-pub(super) fn of_handle(file: &drm::File<Accel>, handle: u32) -> Result<Buffer> {
-    let object = gem::Object::lookup(file, handle)?;
+pub(super) fn of_handle(file: &drm::File<Accel>, handle: u32) -> CallResult<Buffer> {
+    let object = gem::Object::lookup(file, handle).map_err(CallError::NoBuffer)?;
     Ok(match object.body() {
         gem::Body::Own(memory) => Buffer::Own(memory.clone()),
         gem::Body::Import(buf) => of_dma_buf(buf.clone()),
@@ -70,8 +94,9 @@ pub(super) fn of_handle(file: &drm::File<Accel>, handle: u32) -> Result<Buffer> 
 }
 
 /// The buffer behind a file descriptor of the caller.
-pub(super) fn of_fd(fd: i32) -> Result<Buffer> {
-    Ok(of_dma_buf(DmaBuf::from_fd(fd)?))
+pub(super) fn of_fd(fd: i32) -> CallResult<Buffer> {
+    let buf = DmaBuf::from_fd(fd).map_err(CallError::NoBuffer)?;
+    Ok(of_dma_buf(buf))
 }
 
 /// Buffers of the nodes are own memory, also those of other nodes than the caller's.

@@ -29,6 +29,7 @@ use crate::{
         ArgClass,
         Argument,
         CallError,
+        CallResult,
         Deadline,
         Scalars,
         Start, //
@@ -92,7 +93,8 @@ pub(super) fn invoke(
     let scalars = Scalars::new(arg.sc);
     let mut arguments = Arguments::new(scalars.total())?;
     let arguments = arguments.as_mut_slice();
-    fetch_old(file, arg.args, scalars, arguments)?;
+    let fetched = fetch_old(file, arg.args, scalars, arguments);
+    caller.parsed(Some(scalars), fetched)?;
     Ok(caller.call(scalars, arguments, None)?.raw())
 }
 
@@ -103,7 +105,7 @@ fn fetch_old(
     from: u64,
     scalars: Scalars,
     arguments: &mut [Argument],
-) -> Result {
+) -> CallResult {
     if let Some(mut reader) = open_array(from, arguments.len(), size_of::<InvokeArg>())? {
         for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
             let mut raw = InvokeArg::new_zeroed();
@@ -115,29 +117,29 @@ fn fetch_old(
 }
 
 /// Opens the array of `count` arguments, if there are any.
-fn open_array(from: u64, count: usize, stride: usize) -> Result<Option<UserSliceReader>> {
+fn open_array(from: u64, count: usize, stride: usize) -> CallResult<Option<UserSliceReader>> {
     if count == 0 {
         return Ok(None);
     }
-    let bytes = count.checked_mul(stride).ok_or(EINVAL)?;
+    let bytes = count.checked_mul(stride).ok_or(CallError::Invalid)?;
     Ok(Some(UserSlice::new(user_ptr(from)?, bytes).reader()))
 }
 
 #[inline(never)]
-fn classify_old(file: &drm::File<Accel>, class: ArgClass, raw: &InvokeArg) -> Result<Argument> {
+fn classify_old(file: &drm::File<Accel>, class: ArgClass, raw: &InvokeArg) -> CallResult<Argument> {
     match (class.is_handle(), raw.fd) {
         (false, _) if raw.length == 0 => Ok(Argument::Empty),
-        (_, ..-1) => Err(EINVAL),
+        (_, ..-1) => Err(CallError::Invalid),
         (true, fd) => Ok(Argument::Handle {
             tag: fd,
-            offset: u32::try_from(raw.ptr).map_err(|_| EINVAL)?,
-            len: u32::try_from(raw.length).map_err(|_| EINVAL)?,
+            offset: u32::try_from(raw.ptr).map_err(|_| CallError::Invalid)?,
+            len: u32::try_from(raw.length).map_err(|_| CallError::Invalid)?,
             buffer: match fd {
                 1.. => Some(buffer::of_fd(fd)?),
                 _ => None,
             },
         }),
-        (false, 0 | -1) => Ok(inline(file, raw.ptr, raw.length)?),
+        (false, 0 | -1) => inline(file, raw.ptr, raw.length),
         (false, 1..) => Ok(Argument::Buffer {
             buffer: buffer::of_fd(raw.fd)?,
             start: Start::Address(raw.ptr),
@@ -147,16 +149,12 @@ fn classify_old(file: &drm::File<Accel>, class: ArgClass, raw: &InvokeArg) -> Re
 }
 
 /// Data of `len` bytes that is copied.
-fn inline(
-    file: &drm::File<Accel>,
-    address: u64,
-    len: u64,
-) -> core::result::Result<Argument, CallError> {
+fn inline(file: &drm::File<Accel>, address: u64, len: u64) -> CallResult<Argument> {
     if len > file.most_inline() {
         return Err(CallError::TooBig);
     }
     Ok(Argument::Inline {
-        user: user_ptr(address).map_err(|_| CallError::Fault)?,
+        user: user_ptr(address)?,
         len: usize::try_from(len).map_err(|_| CallError::TooBig)?,
     })
 }
@@ -168,28 +166,36 @@ pub(super) fn call(
     file: &drm::File<Accel>,
 ) -> Result<i32> {
     let caller = file.caller(arg.handle)?;
-    let (count, stride) = (
-        usize::try_from(arg.arg_count)?,
-        usize::try_from(arg.arg_stride)?,
-    );
-    if arg.flags != 0
-        || count > MAX_ARGS
-        || !(size_of::<CallArg>()..=MAX_ARG_STRIDE).contains(&stride)
-        || stride % 8 != 0
-    {
-        return Err(EINVAL);
-    }
-
+    let (count, stride) = caller.parsed(None, shape(arg))?;
     let mut arguments = Arguments::new(count)?;
     let arguments = arguments.as_mut_slice();
-    let counts = fetch_new(file, arg.args, stride, arguments)?;
-    let scalars = counts.scalars(arg.method).ok_or(EINVAL)?;
+    let scalars = fetch_new(file, arg.args, stride, arguments)
+        .and_then(|counts| counts.scalars(arg.method).ok_or(CallError::Invalid));
+    let scalars = caller.parsed(None, scalars)?;
     let deadline = match arg.deadline_ns {
         0 => None,
         nanoseconds => Some(Deadline::new(nanoseconds)),
     };
     arg.result = caller.call(scalars, arguments, deadline)?.bits();
     Ok(0)
+}
+
+/// Number of elements in the array of arguments, and bytes from one to the next.
+fn shape(arg: &Call) -> CallResult<(usize, usize)> {
+    let (Ok(count), Ok(stride)) = (
+        usize::try_from(arg.arg_count),
+        usize::try_from(arg.arg_stride),
+    ) else {
+        return Err(CallError::Invalid);
+    };
+    if arg.flags != 0
+        || count > MAX_ARGS
+        || !(size_of::<CallArg>()..=MAX_ARG_STRIDE).contains(&stride)
+        || stride % 8 != 0
+    {
+        return Err(CallError::Invalid);
+    }
+    Ok((count, stride))
 }
 
 /// Reads and classifies the arguments of a call in the new dialect.
@@ -199,7 +205,7 @@ fn fetch_new(
     from: u64,
     stride: usize,
     arguments: &mut [Argument],
-) -> Result<Counts> {
+) -> CallResult<Counts> {
     let mut counts = Counts::default();
     if let Some(mut reader) = open_array(from, arguments.len(), stride)? {
         for argument in arguments {
@@ -215,26 +221,26 @@ fn fetch_new(
 
 /// Reads `len` bytes behind an element that this version knows. They must ask for nothing.
 #[inline(never)]
-fn refuse_extension(reader: &mut UserSliceReader, len: usize) -> Result {
+fn refuse_extension(reader: &mut UserSliceReader, len: usize) -> CallResult {
     let mut tail = [0; MAX_ARG_STRIDE - size_of::<CallArg>()];
-    let tail = tail.get_mut(..len).ok_or(EINVAL)?;
+    let tail = tail.get_mut(..len).ok_or(CallError::Invalid)?;
     reader.read_slice(tail)?;
     match tail.iter().all(|byte| *byte == 0) {
         true => Ok(()),
-        false => Err(E2BIG),
+        false => Err(CallError::TooBig),
     }
 }
 
 #[inline(never)]
-fn classify_new(file: &drm::File<Accel>, raw: &CallArg) -> Result<Argument> {
+fn classify_new(file: &drm::File<Accel>, raw: &CallArg) -> CallResult<Argument> {
     if raw.flags != 0 || raw.pad != 0 {
-        return Err(EINVAL);
+        return Err(CallError::Invalid);
     }
     match raw.kind {
-        ARG_INLINE if raw.offset != 0 || raw.handle != 0 || raw.tag != 0 => Err(EINVAL),
+        ARG_INLINE if raw.offset != 0 || raw.handle != 0 || raw.tag != 0 => Err(CallError::Invalid),
         ARG_INLINE if raw.length == 0 => Ok(Argument::Empty),
-        ARG_INLINE => Ok(inline(file, raw.address, raw.length)?),
-        ARG_BUFFER if raw.address != 0 || raw.tag != 0 => Err(EINVAL),
+        ARG_INLINE => inline(file, raw.address, raw.length),
+        ARG_BUFFER if raw.address != 0 || raw.tag != 0 => Err(CallError::Invalid),
         ARG_BUFFER => {
             let buffer = buffer::of_handle(file, raw.handle)?;
             buffer.check_range(raw.offset, raw.length)?;
@@ -247,14 +253,14 @@ fn classify_new(file: &drm::File<Accel>, raw: &CallArg) -> Result<Argument> {
                 },
             })
         }
-        ARG_HANDLE if raw.address != 0 => Err(EINVAL),
+        ARG_HANDLE if raw.address != 0 => Err(CallError::Invalid),
         ARG_HANDLE => Ok(Argument::Handle {
             tag: raw.tag,
             buffer: Some(buffer::of_handle(file, raw.handle)?),
-            offset: u32::try_from(raw.offset).map_err(|_| EINVAL)?,
-            len: u32::try_from(raw.length).map_err(|_| EINVAL)?,
+            offset: u32::try_from(raw.offset).map_err(|_| CallError::Invalid)?,
+            len: u32::try_from(raw.length).map_err(|_| CallError::Invalid)?,
         }),
-        _ => Err(EINVAL),
+        _ => Err(CallError::Invalid),
     }
 }
 
@@ -269,20 +275,20 @@ struct Counts {
 
 impl Counts {
     /// Counts one more argument. Classes must come in their order.
-    fn add(&mut self, raw: &CallArg) -> Result {
+    fn add(&mut self, raw: &CallArg) -> CallResult {
         let class = match (raw.kind, raw.direction) {
             (ARG_INLINE | ARG_BUFFER, ARG_IN) => 0,
             (ARG_INLINE | ARG_BUFFER, ARG_OUT) => 1,
             (ARG_HANDLE, ARG_IN) => 2,
             (ARG_HANDLE, ARG_OUT) => 3,
-            _ => return Err(EINVAL),
+            _ => return Err(CallError::Invalid),
         };
         if class < self.class {
-            return Err(EINVAL);
+            return Err(CallError::Invalid);
         }
         self.class = class;
-        let count = self.counts.get_mut(class).ok_or(EINVAL)?;
-        *count = count.checked_add(1).ok_or(EINVAL)?;
+        let count = self.counts.get_mut(class).ok_or(CallError::Invalid)?;
+        *count = count.checked_add(1).ok_or(CallError::Invalid)?;
         Ok(())
     }
 

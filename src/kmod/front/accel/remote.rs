@@ -19,9 +19,12 @@ use super::{
 use crate::{
     engine::{
         Buffer,
+        CallError,
+        CallResult,
         HeapFlags,
         MapFlags,
         MapRequest,
+        Operation,
         UnmapRequest, //
     },
     sys::{
@@ -29,10 +32,7 @@ use crate::{
         shmem::SharedMemory, //
     }, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Maps memory into the process.
 pub(super) fn map(
@@ -40,27 +40,35 @@ pub(super) fn map(
     arg: &mut MemMap,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
-    if arg.pad != 0 {
-        return Err(EINVAL);
-    }
-    let request = match arg.request {
-        MAP_REQUEST_LEGACY => heap_request(dev, arg, file)?,
-        MAP_REQUEST_ATTR => tagged_request(arg)?,
-        _ => return Err(EINVAL),
-    };
+    let operation = Operation::Map { flags: arg.flags };
+    let request = file.parsed(operation, map_request(dev, arg, file))?;
     let (result, address) = file.remote_map(request)?;
     arg.vaddrout = address;
     Ok(result.raw())
+}
+
+#[inline(never)]
+fn map_request(
+    dev: &drm::Device<Accel>,
+    arg: &MemMap,
+    file: &drm::File<Accel>,
+) -> CallResult<MapRequest> {
+    match arg.request {
+        _ if arg.pad != 0 => Err(CallError::Invalid),
+        MAP_REQUEST_LEGACY => heap_request(dev, arg, file),
+        MAP_REQUEST_ATTR => tagged_request(arg),
+        _ => Err(CallError::Invalid),
+    }
 }
 
 fn heap_request(
     dev: &drm::Device<Accel>,
     arg: &MemMap,
     file: &drm::File<Accel>,
-) -> Result<MapRequest> {
-    let flags = HeapFlags::new(arg.flags).ok_or(EINVAL)?;
+) -> CallResult<MapRequest> {
+    let flags = HeapFlags::new(arg.flags).ok_or(CallError::Invalid)?;
     if arg.size == 0 {
-        return Err(EINVAL);
+        return Err(CallError::Invalid);
     }
     if arg.fd > 0 {
         return Ok(MapRequest::Give {
@@ -71,31 +79,32 @@ fn heap_request(
         });
     }
     if !flags.is_heap() || arg.vaddrin != 0 {
-        return Err(EINVAL);
+        return Err(CallError::Invalid);
     }
-    let page = u64::try_from(PAGE_SIZE)?;
-    let size = arg.size.checked_next_multiple_of(page).ok_or(E2BIG)?;
+    let size = buffer::whole_pages(arg.size)?;
+    // CAST: `usize` has 64 bits where a DSP is.
+    let bytes = size as usize;
     // Before anything else: a file without a process shall not get memory.
     file.check_process()?;
     let charge = file.charge(size)?;
     Ok(MapRequest::Provide {
         flags,
-        memory: Buffer::Own(SharedMemory::new(usize::try_from(size)?, dev.huge_mount())?),
+        memory: Buffer::Own(SharedMemory::new(bytes, dev.huge_mount())?),
         charge,
     })
 }
 
-fn tagged_request(arg: &MemMap) -> Result<MapRequest> {
-    let flags = MapFlags::new(arg.flags).ok_or(EINVAL)?;
+fn tagged_request(arg: &MemMap) -> CallResult<MapRequest> {
+    let flags = MapFlags::new(arg.flags).ok_or(CallError::Invalid)?;
     if arg.fd <= 0 {
-        return Err(EINVAL);
+        return Err(CallError::Invalid);
     }
     let buffer = buffer::of_fd(arg.fd)?;
     let len = match arg.size {
         0 => buffer
             .size()
             .checked_sub(u64::from(arg.offset))
-            .ok_or(EINVAL)?,
+            .ok_or(CallError::Invalid)?,
         size => size,
     };
     Ok(MapRequest::Tagged {
@@ -114,17 +123,21 @@ pub(super) fn unmap(
     arg: &mut MemUnmap,
     file: &drm::File<Accel>,
 ) -> Result<i32> {
-    let request = match arg.request {
-        MUNMAP_REQUEST_LEGACY => UnmapRequest::Heap {
+    let request = file.parsed(Operation::Unmap, unmap_request(arg))?;
+    Ok(file.remote_unmap(request)?.raw())
+}
+
+fn unmap_request(arg: &MemUnmap) -> CallResult<UnmapRequest> {
+    match arg.request {
+        MUNMAP_REQUEST_LEGACY => Ok(UnmapRequest::Heap {
             address: arg.vaddrout,
             len: arg.size,
-        },
-        MUNMAP_REQUEST_ATTR => UnmapRequest::Tagged {
+        }),
+        MUNMAP_REQUEST_ATTR => Ok(UnmapRequest::Tagged {
             tag: arg.fd,
             address: arg.vaddr,
             len: arg.size,
-        },
-        _ => return Err(EINVAL),
-    };
-    Ok(file.remote_unmap(request)?.raw())
+        }),
+        _ => Err(CallError::Invalid),
+    }
 }
