@@ -74,6 +74,19 @@ impl DspResult {
         Self(i32::from_le_bytes(bits.to_le_bytes()))
     }
 
+    /// Finds a result by its name, for example `AEE_EBADSTATE`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        TABLE
+            .iter()
+            .find(|(_, known, _)| *known == name)
+            .map(|(number, ..)| Self::from_bits(*number))
+    }
+
+    /// All results that have a name of their own.
+    pub fn known() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(|(number, ..)| Self::from_bits(*number))
+    }
+
     /// The result as it came.
     pub const fn raw(self) -> i32 {
         self.0
@@ -191,6 +204,17 @@ mod tests {
             (u32::MAX, Some("AEE_EUNKNOWN")),
         ] {
             assert_eq!(DspResult::from_bits(bits).name(), name);
+        }
+    }
+
+    #[test]
+    fn names_lead_back() {
+        for result in DspResult::known() {
+            assert_eq!(result.name().and_then(DspResult::from_name), Some(result));
+        }
+        assert_eq!(DspResult::known().count(), TABLE.len());
+        for name in ["", "AEE_", "aee_efailed", "AEE_QURT"] {
+            assert_eq!(DspResult::from_name(name), None);
         }
     }
 

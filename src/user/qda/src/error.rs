@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use fastrpc_proto::errors::DspResult;
 
+use crate::explain::Code;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -171,6 +173,12 @@ impl Error {
             Self::Load { code, .. } => Some(*code),
             _ => None,
         }
+    }
+
+    /// The number behind this error, for [`crate::explain`].
+    pub fn code(&self) -> Option<Code> {
+        let dsp = self.dsp_result().map(Code::of_result);
+        dsp.or_else(|| self.errno().map(Code::of_errno))
     }
 
     /// Puts an errno to an operation.

@@ -29,7 +29,8 @@
 //!
 //! Two kinds are never mixed: what the kernel says about a system call
 //! ([`Error::Os`], [`Error::Open`]) and the 32-bit result that the DSP gives
-//! ([`Error::Dsp`], [`Error::Load`]). See [`Error`].
+//! ([`Error::Dsp`], [`Error::Load`]). See [`Error`]; [`explain`] knows likely
+//! causes.
 //!
 //! # Threads and signals
 //!
@@ -52,6 +53,7 @@ pub mod calculator;
 mod call;
 mod device;
 mod error;
+pub mod explain;
 mod fdinfo;
 pub mod filter;
 mod module;

@@ -21,8 +21,10 @@ const METHOD_MAX: u32 = 30;
 
 /// How a process on the DSP is started.
 ///
-/// The default has no shell, and is unsigned where the DSP supports that
-/// (compute DSPs), as an ordinary user may start it.
+/// The default has no shell, and is unsigned where the DSP supports that (compute
+/// and general purpose DSPs): an ordinary user may start it. All others, and
+/// attributes beside UNSIGNED and ADAPTIVE_QOS, need a device that was opened with
+/// CAP_SYS_ADMIN.
 #[derive(Clone, Debug, Default)]
 pub struct ProcessOptions<'a> {
     shell: Shell<'a>,
@@ -142,8 +144,9 @@ impl Device {
     /// Starts a process on the DSP.
     ///
     /// The device is used up, also by a failure; open it again to retry. Errno of
-    /// [`Error::Os`]: EBUSY (no free context bank), EINVAL, ENODEV, EPIPE,
-    /// ETIMEDOUT, EINTR. [`Error::Dsp`] if the DSP refused.
+    /// [`Error::Os`]: ECONNREFUSED (a signed process) and EACCES (attributes) if the
+    /// device was opened without CAP_SYS_ADMIN, EBUSY (no free context bank), EINVAL,
+    /// ENODEV, EPIPE, ETIMEDOUT, EINTR. [`Error::Dsp`] if the DSP refused.
     pub fn create_process(self, options: &ProcessOptions<'_>) -> Result<Session> {
         let signature = options.signature_length()?;
         let attributes = options.attributes_for(self.dsp());

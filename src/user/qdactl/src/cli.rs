@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use qda::explain::Code;
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -24,6 +25,7 @@ Examples:
   qdactl info --dsp adsp
   qdactl calc numbers.txt
   qdactl filter photo.png edges.png
+  qdactl explain 0x8000040d
   seq 1 100 | qdactl --json sum -";
 
 const FILE_FORMAT: &str = "\
@@ -70,6 +72,20 @@ Example:
 
   method    time  bytes in buffers  bytes copied  of them pixels  agree
   sobel   2.1 ms            614400            16               0  yes";
+
+const CODES: &str = "\
+Codes:
+  Numbers with 32 bits, hexadecimal (0x8000040d) or decimal (2147484685, -13), and
+  names (AEE_EBADSTATE, EACCES; upper or lower case). They come from the DSP, from
+  the driver (errno) or from the FastRPC library; where a number fits more than one
+  of them, all meanings are shown, the likeliest first.";
+
+const EXPLAIN_HELP: &str = "\
+Example:
+  $ qdactl explain 0x8000042c
+  0x8000042c  AEE_EINVHANDLE: invalid handle (result of the DSP)
+    - the module was closed, or was opened in another process: handles belong to one session
+    - the handle is a number of an earlier session";
 
 /// Shows the DSPs of the qda driver and runs jobs on them.
 #[derive(Debug, Parser)]
@@ -150,11 +166,20 @@ pub enum Command {
         /// Picture to write, a PNG file
         output: PathBuf,
     },
+
+    /// Say what error numbers of the DSP and the driver mean, with likely causes
+    #[command(after_help = format!("{CODES}\n\n{EXPLAIN_HELP}"))]
+    Explain {
+        /// Numbers or names
+        #[arg(required = true, value_name = "CODE", allow_negative_numbers = true)]
+        codes: Vec<Code>,
+    },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Report as _;
     use clap::CommandFactory as _;
 
     #[test]
@@ -182,6 +207,25 @@ mod tests {
         for line in [["qdactl", "--json", "list"], ["qdactl", "list", "--json"]] {
             assert!(Arguments::try_parse_from(line).unwrap().json);
         }
+    }
+
+    #[test]
+    fn the_help_shows_a_real_explanation() {
+        let (_, example) = EXPLAIN_HELP.split_once("0x8000042c\n").unwrap();
+        let code = "0x8000042c".parse::<Code>().unwrap();
+        let text = crate::report::ExplainReport::new(&[code]).text();
+        let indented: String = text.lines().map(|line| format!("  {line}\n")).collect();
+        assert_eq!(indented.trim_end(), example);
+    }
+
+    #[test]
+    fn negative_numbers_are_codes() {
+        let line = ["qdactl", "explain", "-13", "0x8000040d", "eacces"];
+        match Arguments::try_parse_from(line).unwrap().command {
+            Command::Explain { codes } => assert_eq!(codes.len(), 3),
+            other => panic!("{other:?}"),
+        }
+        assert!(Arguments::try_parse_from(["qdactl", "explain"]).is_err());
     }
 
     #[test]

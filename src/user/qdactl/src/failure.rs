@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use qda::explain::Origin;
 use qda::{Error, Operation, Scan};
 
 use crate::input::InputError;
@@ -22,8 +23,10 @@ pub enum Failure {
     Picture(PictureError),
     /// The driver has no such DSP; the text says more.
     NoDevice(String),
-    /// The caller may not do this; the text says what.
+    /// The caller may not open a node; the text says which.
     Permission(String),
+    /// The caller opened the node but may not start a process of this kind.
+    Untrusted(Error),
     /// The module is not loaded.
     NotLoaded,
     /// No free context bank.
@@ -47,7 +50,7 @@ impl Failure {
             Self::Differ => 1,
             Self::Input(_) | Self::Picture(_) => 3,
             Self::NoDevice(_) => 4,
-            Self::Permission(_) => 5,
+            Self::Permission(_) | Self::Untrusted(_) => 5,
             Self::NotLoaded => 6,
             Self::Busy { .. } => 7,
             Self::Dsp(_) => 8,
@@ -61,7 +64,7 @@ impl Failure {
             Self::Differ => "results-differ",
             Self::Input(_) | Self::Picture(_) => "bad-input",
             Self::NoDevice(_) => "no-device",
-            Self::Permission(_) => "permission-denied",
+            Self::Permission(_) | Self::Untrusted(_) => "permission-denied",
             Self::NotLoaded => "module-not-loaded",
             Self::Busy { .. } => "dsp-busy",
             Self::Dsp(_) => "dsp-error",
@@ -75,8 +78,23 @@ impl Failure {
                 "kind": self.kind(),
                 "status": self.exit_code(),
                 "message": self.to_string(),
+                "hint": self.hint(),
             }
         })
+    }
+
+    /// Where to read more, if the message does not say all.
+    pub fn hint(&self) -> Option<String> {
+        let (Self::Dsp(error) | Self::System(error) | Self::Untrusted(error)) = self else {
+            return None;
+        };
+        let code = error.code()?.readings().into_iter().next()?;
+        // A number of the DSP is looked for as it was shown; an errno has a name.
+        let word = match code.origin {
+            Origin::Dsp => code.number,
+            _ => code.name?,
+        };
+        Some(format!("\"qdactl explain {word}\" says more"))
     }
 
     /// Why a scan has not brought the DSP named `wanted`, or none at all.
@@ -136,7 +154,7 @@ impl Failure {
             Error::Os {
                 operation: Operation::Create | Operation::Attach,
                 source,
-            } if is_denied(source.raw_os_error()) => Self::Permission(error.to_string()),
+            } if is_untrusted(source.raw_os_error()) => Self::Untrusted(error),
             Error::Dsp { .. } | Error::Load { .. } | Error::Protocol { .. } => Self::Dsp(error),
             _ => Self::System(error),
         }
@@ -145,6 +163,11 @@ impl Failure {
 
 fn is_denied(errno: Option<i32>) -> bool {
     matches!(errno, Some(libc::EACCES | libc::EPERM))
+}
+
+/// Whether the driver does not trust the opener of a file.
+fn is_untrusted(errno: Option<i32>) -> bool {
+    is_denied(errno) || errno == Some(libc::ECONNREFUSED)
 }
 
 impl From<Error> for Failure {
@@ -175,6 +198,11 @@ impl fmt::Display for Failure {
             Self::Permission(text) => write!(
                 f,
                 "permission denied: {text} (the node's owner, group and mode decide who may use it)"
+            ),
+            Self::Untrusted(error) => write!(
+                f,
+                "permission denied: {error}; ordinary users start unsigned processes, which only \
+                 cdsp and gdsp DSPs have. Others need CAP_SYS_ADMIN, as root has it"
             ),
             Self::NotLoaded => f.write_str("module not loaded: load it with \"modprobe qda\""),
             Self::Busy { dsp } => write!(
@@ -300,6 +328,37 @@ mod tests {
         assert_eq!(
             Failure::starting("adsp", create_error(libc::EACCES)).exit_code(),
             5
+        );
+    }
+
+    #[test]
+    fn an_opener_without_trust_is_told_what_would_help() {
+        for errno in [libc::ECONNREFUSED, libc::EACCES] {
+            let failure = Failure::starting("adsp", create_error(errno));
+            assert_eq!(failure.exit_code(), 5);
+            assert_eq!(failure.kind(), "permission-denied");
+            let text = failure.to_string();
+            assert!(text.contains("CAP_SYS_ADMIN"), "{text}");
+            assert!(!text.contains("owner, group and mode"), "{text}");
+        }
+        let refused = Failure::starting("adsp", create_error(libc::ECONNREFUSED));
+        let hint = refused.hint().unwrap();
+        assert_eq!(hint, "\"qdactl explain ECONNREFUSED\" says more");
+    }
+
+    #[test]
+    fn errors_of_the_dsp_say_how_to_have_them_explained() {
+        let failure = Failure::Dsp(Error::Dsp {
+            operation: Operation::Create,
+            result: DspResult::from_bits(0x8000_0416),
+        });
+        let hint = "\"qdactl explain 0x80000416\" says more";
+        assert_eq!(failure.hint().as_deref(), Some(hint));
+        assert_eq!(failure.to_json()["error"]["hint"], hint);
+        assert_eq!(Failure::NotLoaded.hint(), None);
+        assert_eq!(
+            Failure::NotLoaded.to_json()["error"]["hint"],
+            serde_json::Value::Null
         );
     }
 

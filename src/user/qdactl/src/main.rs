@@ -34,7 +34,7 @@ use qda::{Device, Session};
 use crate::cli::{Arguments, Command, Target};
 use crate::failure::Failure;
 use crate::job::Wanted;
-use crate::report::{EdgesReport, JobReport, ListReport, NodeReport, Report};
+use crate::report::{EdgesReport, ExplainReport, JobReport, ListReport, NodeReport, Report};
 
 /// Time between two looks for a DSP that is awaited.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -49,6 +49,9 @@ fn main() -> ExitCode {
                 let _ = writeln!(std::io::stdout(), "{}", failure.to_json());
             }
             eprintln!("qdactl: {failure}");
+            if let Some(hint) = failure.hint() {
+                eprintln!("qdactl: {hint}");
+            }
             ExitCode::from(failure.exit_code())
         }
     }
@@ -75,6 +78,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             input,
             output,
         } => filter(arguments, target, input, output),
+        Command::Explain { codes } => print(&ExplainReport::new(codes), arguments.json),
     }
 }
 

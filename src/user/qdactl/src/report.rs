@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use qda::explain::Code;
 use qda::{Device, Facts, Scan};
 use serde::Serialize;
 
@@ -317,6 +318,67 @@ impl Report for EdgesReport {
     }
 }
 
+/// What `explain` shows.
+#[derive(Debug, Serialize)]
+pub struct ExplainReport {
+    codes: Vec<ExplainedCode>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedCode {
+    readings: Vec<ExplainedReading>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedReading {
+    origin: &'static str,
+    #[serde(skip)]
+    origin_text: String,
+    number: String,
+    name: Option<String>,
+    meaning: String,
+    causes: &'static [&'static str],
+}
+
+impl ExplainReport {
+    pub fn new(codes: &[Code]) -> Self {
+        let explained = |code: &Code| ExplainedCode {
+            readings: code
+                .readings()
+                .into_iter()
+                .map(|reading| ExplainedReading {
+                    origin: reading.origin.key(),
+                    origin_text: reading.origin.to_string(),
+                    number: reading.number,
+                    name: reading.name,
+                    meaning: reading.meaning,
+                    causes: reading.causes,
+                })
+                .collect(),
+        };
+        Self {
+            codes: codes.iter().map(explained).collect(),
+        }
+    }
+}
+
+impl Report for ExplainReport {
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for reading in self.codes.iter().flat_map(|code| &code.readings) {
+            text += &format!("{}  ", reading.number);
+            if let Some(name) = &reading.name {
+                text += &format!("{name}: ");
+            }
+            text += &format!("{} ({})\n", reading.meaning, reading.origin_text);
+            for cause in reading.causes {
+                text += &format!("  - {cause}\n");
+            }
+        }
+        text
+    }
+}
+
 fn version(device: &Device) -> String {
     let version = device.version();
     format!("{}.{}.{}", version.major, version.minor, version.patch)
@@ -548,6 +610,24 @@ mod tests {
             })
         );
         assert!(report.text().contains("16         unknown  yes\n"));
+    }
+
+    #[test]
+    fn the_json_of_explanations_has_the_promised_shape() {
+        let codes = ["-13".parse().unwrap(), "0x12345".parse().unwrap()];
+        let json = ExplainReport::new(&codes).json();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let readings = &json["codes"][0]["readings"];
+        assert_eq!(readings[0]["origin"], "driver");
+        assert_eq!(readings[0]["number"], "13");
+        assert_eq!(readings[0]["name"], "EACCES");
+        assert!(readings[0]["meaning"].is_string());
+        assert!(readings[0]["causes"][0].is_string());
+        assert_eq!(readings[1]["origin"], "dsp");
+        assert_eq!(readings[1]["number"], "0xfffffff3");
+        let unknown = &json["codes"][1]["readings"][0];
+        assert_eq!(unknown["name"], serde_json::Value::Null);
+        assert_eq!(unknown["causes"], serde_json::json!([]));
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn status_without_device() -> i32 {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["list", "info", "calc", "sum", "max", "filter"] {
+    for command in ["list", "info", "calc", "sum", "max", "filter", "explain"] {
         let output = qdactl(&[command, "--help"]);
         assert_eq!(output.status.code(), Some(0), "{command}");
         assert!(stdout(&output).contains("Example"), "{command}");
@@ -67,6 +67,8 @@ fn a_wrong_command_line_is_status_2() {
         &["filter"],
         &["filter", "in.png"],
         &["filter", "in.png", "out.png", "more.png"],
+        &["explain"],
+        &["explain", "0x8000040d", "no-such-name"],
     ] {
         assert_eq!(qdactl(line).status.code(), Some(2), "{line:?}");
     }
@@ -228,6 +230,23 @@ fn a_picture_without_a_dsp_leaves_no_file() {
         std::fs::read_to_string(&out).expect("still there"),
         "what was there before"
     );
+}
+
+#[test]
+fn codes_are_explained_without_a_device() {
+    let output = qdactl(&["explain", "0x8000040d", "-13", "econnrefused"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("0x8000040d  AEE_EBADSTATE: bad state"),
+        "{text}"
+    );
+    for part in ["\n13  EACCES: ", "\n111  ECONNREFUSED: ", "UNSIGNED (0x8)"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    let output = qdactl(&["--json", "explain", "0x8000040d"]);
+    let json: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("one object");
+    assert_eq!(json["codes"][0]["readings"][0]["name"], "AEE_EBADSTATE");
 }
 
 /// Without a device the search fails with its own status; with one this test has
