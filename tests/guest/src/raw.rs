@@ -343,6 +343,7 @@ pub fn show(value: i64) -> String {
         Ok(libc::ENOTTY) => "ENOTTY",
         Ok(libc::ENOSPC) => "ENOSPC",
         Ok(libc::EPIPE) => "EPIPE",
+        Ok(libc::EDQUOT) => "EDQUOT",
         Ok(libc::ENOSYS) => "ENOSYS",
         Ok(libc::EOPNOTSUPP) => "EOPNOTSUPP",
         Ok(libc::ENOTCONN) => "ENOTCONN",

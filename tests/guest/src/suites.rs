@@ -13,6 +13,7 @@ mod gem;
 mod heap;
 mod hostile;
 mod isolation;
+mod limits;
 mod malformed;
 mod modules;
 mod packets;
@@ -20,6 +21,7 @@ mod prime;
 mod remote_map;
 mod session;
 mod storm;
+mod signals;
 mod truth;
 
 /// Every suite of this program.
@@ -36,6 +38,8 @@ pub const ALL: &[&Suite] = &[
     &session::SUITE,
     &malformed::SUITE,
     &death::SUITE,
+    &signals::SUITE,
+    &limits::SUITE,
     &modules::SUITE,
     &storm::SUITE,
     &truth::SUITE,
