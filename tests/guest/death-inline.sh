@@ -7,4 +7,4 @@
 load_qda
 load_sim inline
 wait_nodes 2
-qda-guest-test death
+QDA_DEATHS=${QDA_DEATHS:-200} qda-guest-test death
