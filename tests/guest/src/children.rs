@@ -11,6 +11,7 @@ use std::io::{
     Write, //
 };
 use std::os::fd::AsRawFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{
     Child,
@@ -48,6 +49,7 @@ use crate::shared::{
     Maker,
     Shared, //
 };
+use crate::suites::privileges;
 
 /// A running child with its output.
 pub struct Helper {
@@ -58,10 +60,30 @@ pub struct Helper {
 impl Helper {
     /// Starts a child; it inherits all descriptors without close-on-exec.
     pub fn start(role: &str, arguments: &[&str]) -> Result<Self, Fail> {
-        let mut child = Command::new("/proc/self/exe")
-            .arg("--child")
-            .arg(role)
-            .args(arguments)
+        Self::spawn(&mut Self::command(role, arguments))
+    }
+
+    /// As [`Helper::start`]; what the child says on its standard error is output too.
+    pub fn start_with_errors(role: &str, arguments: &[&str]) -> Result<Self, Fail> {
+        let mut command = Self::command(role, arguments);
+        // SAFETY: dup2() may be called between fork() and exec(); it takes plain numbers.
+        unsafe {
+            command.pre_exec(|| match libc::dup2(1, 2) {
+                2 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            });
+        }
+        Self::spawn(&mut command)
+    }
+
+    fn command(role: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("--child").arg(role).args(arguments);
+        command
+    }
+
+    fn spawn(command: &mut Command) -> Result<Self, Fail> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -80,6 +102,13 @@ impl Helper {
             return Err("the child ended without the expected line".into());
         }
         Ok(line.trim_end().to_string())
+    }
+
+    /// All output up to the end of the child.
+    pub fn rest(&mut self) -> Result<String, Fail> {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// Waits for a certain line.
@@ -138,7 +167,7 @@ impl Drop for Helper {
 }
 
 /// Tells the parent something.
-fn tell(line: &str) {
+pub fn tell(line: &str) {
     println!("{line}");
     let _ = std::io::stdout().flush();
 }
@@ -434,6 +463,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
         ["share", label, number, size, seed] => share(label, number, size, seed),
         ["buffers", label] => buffers(label),
         ["user-debugfs"] => user_debugfs(),
+        ["opener", words @ ..] => privileges::child(words),
+        ["as-user", words @ ..] => privileges::exec_as_user(words),
         _ => Err(format!("unknown role {words:?}").into()),
     };
     match result {

@@ -22,6 +22,8 @@ pub struct Bank {
 pub struct Dsp {
     /// None if the property is missing.
     pub label: Option<String>,
+    /// Every opener is trusted.
+    pub trusts_everybody: bool,
     pub banks: Vec<Bank>,
 }
 
@@ -79,6 +81,7 @@ fn dsps_below(root: &Path) -> Vec<Dsp> {
                 .collect();
             Dsp {
                 label: text(&node, "label"),
+                trusts_everybody: node.join("qcom,non-secure-domain").exists(),
                 banks,
             }
         })
@@ -117,6 +120,8 @@ mod tests {
         fs::write(node.join("label"), "cdsp\0").unwrap();
         fs::write(node.join("compute-cb@4/qcom,nsessions"), 2u32.to_be_bytes()).unwrap();
         fs::write(node.join("compute-cb@5/status"), "disabled\0").unwrap();
+        assert!(!dsps_below(&root)[0].trusts_everybody);
+        fs::write(node.join("qcom,non-secure-domain"), "").unwrap();
         let dsps = dsps_below(&root);
         fs::remove_dir_all(&root).unwrap();
         assert_eq!(dsps.len(), 1);
@@ -135,5 +140,6 @@ mod tests {
             ]
         );
         assert_eq!(dsps[0].capacity(), 3);
+        assert!(dsps[0].trusts_everybody);
     }
 }

@@ -34,6 +34,7 @@ mod legacy;
 mod mem;
 mod passing;
 mod raw;
+mod refusals;
 mod shaky;
 mod shared;
 mod sim;

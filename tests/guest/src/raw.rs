@@ -348,6 +348,7 @@ pub fn show(value: i64) -> String {
         Ok(libc::EOPNOTSUPP) => "EOPNOTSUPP",
         Ok(libc::ENOTCONN) => "ENOTCONN",
         Ok(libc::ETIMEDOUT) => "ETIMEDOUT",
+        Ok(libc::ECONNREFUSED) => "ECONNREFUSED",
         _ if !(-4095..=0).contains(&value) => return format!("DSP result {:#x}", value as u32),
         _ => return format!("{value}"),
     };

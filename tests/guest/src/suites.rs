@@ -18,6 +18,7 @@ mod malformed;
 mod modules;
 mod packets;
 mod prime;
+pub mod privileges;
 mod remote_map;
 mod session;
 mod storm;
@@ -36,6 +37,7 @@ pub const ALL: &[&Suite] = &[
     &hostile::SUITE,
     &packets::SUITE,
     &session::SUITE,
+    &privileges::SUITE,
     &malformed::SUITE,
     &death::SUITE,
     &signals::SUITE,
