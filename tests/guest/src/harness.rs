@@ -12,7 +12,7 @@
 //! On a kernel that can tell which memory it has lost, that is one more test after the cases.
 //!
 //! A kernel with sanitizers takes several times as long for everything; [`patience`] stretches
-//! time limits accordingly.
+//! time limits accordingly, and [`rounds`] shortens what only repeats itself.
 
 use std::fmt;
 use std::fs;
@@ -51,6 +51,13 @@ const LINE: usize = 400;
 pub fn patience(limit: Duration) -> Duration {
     let slowness = std::env::var("QDA_SLOWNESS").ok();
     limit * slowness.and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// How often something is repeated on this kernel: `number` times on the stock kernel, and as many
+/// times less as it is slower, but at least once. For repetitions only, never for what is tried.
+pub fn rounds(number: usize) -> usize {
+    let second = patience(Duration::from_secs(1)).as_secs();
+    (number / usize::try_from(second).unwrap_or(1).max(1)).max(1)
 }
 
 /// Why a case did not pass.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::Fail;
+use crate::harness::{self, Fail};
 use crate::sim;
 
 /// Threads that play clients.
 const CLIENTS: u32 = 6;
 
-/// Removes and announces `dsp` so often, `pause` milliseconds and a little more apart, while each of
-/// six threads plays `client` (its argument: which one) again and again. The sum of what they give.
+/// Removes and announces `dsp` so often (on the test kernel a third of it, at least), `pause`
+/// milliseconds and a little more apart, while each of six threads plays `client` (its argument: which one) again and again. The sum of what they give.
 pub fn clients_of(
     dsp: &str,
     rounds: u64,
@@ -34,7 +34,7 @@ pub fn clients_of(
         })
         .collect();
     let mut result = Ok(());
-    for round in 0..rounds {
+    for round in 0..(rounds / 3).max(harness::rounds(rounds as usize) as u64) {
         thread::sleep(Duration::from_millis(pause + 11 * (round % 7)));
         result = sim::control(dsp, "remove").and_then(|()| {
             thread::sleep(Duration::from_millis(round % 5 * 9));

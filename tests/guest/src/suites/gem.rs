@@ -36,6 +36,7 @@ use crate::dsp::{
 use crate::exporters;
 use crate::harness::{
     case,
+    rounds,
     Fail,
     Outcome,
     Suite, //

@@ -39,6 +39,7 @@ use crate::exporters::{
 };
 use crate::harness::{
     case,
+    rounds,
     Fail,
     Outcome,
     Suite, //

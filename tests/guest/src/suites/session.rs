@@ -28,6 +28,7 @@ use crate::dsp::{
 use crate::dt;
 use crate::harness::{
     case,
+    rounds,
     Fail,
     Outcome,
     Suite, //

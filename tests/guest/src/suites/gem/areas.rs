@@ -475,7 +475,7 @@ pub fn holes_and_truncation() -> Outcome {
 /// Memory that was somebody's a moment ago comes as zeros.
 pub fn new_memory_is_zero() -> Outcome {
     let available = buffer::meminfo("MemAvailable")? as usize;
-    let dirty = available / 2 / MIB * MIB;
+    let dirty = rounds(available / 2 / MIB) * MIB;
     let canary = |area: &Area| {
         for at in (0..area.length()).step_by(8) {
             area.set_word(at, 0xdead_beef_0bad_cafe);

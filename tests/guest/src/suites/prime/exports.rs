@@ -317,7 +317,7 @@ pub fn storm() -> Outcome {
     in_threads(8, |n| {
         let file = File::open(if n % 2 == 0 { CDSP } else { ADSP })?;
         let other = File::open(if n % 4 < 2 { CDSP } else { ADSP })?;
-        for round in 0..500 {
+        for round in 0..rounds(500) as u64 {
             let (handle, area) = file.mapped(2 * PAGE)?;
             let seed = (u64::from(n) << 32) | round;
             area.stamp(seed);

@@ -178,15 +178,16 @@ pub fn client_ids() -> Outcome {
 pub fn many_sessions() -> Outcome {
     let memory = free_memory()?;
     let creates = sim::counter("creates")?;
-    for n in 0..300 {
+    let number = rounds(300) as u64;
+    for n in 0..number {
         let file = File::with_process(if n % 3 == 0 { ADSP } else { CDSP })?;
         if n % 10 == 0 {
             file.still_works()?;
         }
     }
-    ensure_eq!(sim::counter("creates")?, creates + 300, "creates");
+    ensure_eq!(sim::counter("creates")?, creates + number, "creates");
     let lost = memory.saturating_sub(free_memory()?);
-    ensure!(lost < 64 << 10, "{lost} KiB less memory after 300 sessions");
+    ensure!(lost < 64 << 10, "{lost} KiB less memory after {number} sessions");
     Ok(())
 }
 
