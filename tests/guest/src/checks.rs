@@ -1,16 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The checks that are made after every case.
+//! The checks that are made after every case, all in one place.
 //!
-//! A [`Baseline`] is taken before a case and compared after it: the kernel log has no new line
-//! that tells of a defect, the simulated DSP saw nothing malformed and no address fault that the
-//! case did not announce, all processes on the DSP have ended, the driver holds no session, seat,
-//! call, mapping or heap page, and the IOMMU groups are the same.
+//! A [`Baseline`] is taken before a case and compared after it:
+//!
+//! * the kernel log has no new line that tells of a defect;
+//! * the simulated DSP saw nothing malformed and no address fault that the case did not announce, and
+//!   all processes on the DSP have ended;
+//! * the driver holds no session, seat, call, mapping, heap page or byte of a buffer, by its own
+//!   counters ([`held`]);
+//! * the kernel has of everything as much as before ([`Counts`]): open files of the nodes, dma-bufs,
+//!   mappings of the context banks, devices, IOMMU groups, modules and references of modules;
+//! * no process of the case is left, and none has been sleeping uninterruptibly since.
+//!
+//! Things that end in the background have [`SETTLE`] for it. Memory that nobody refers to any more is
+//! looked for at the end of the whole run ([`crate::leaks`]).
+//!
+// covers: T144, T147 (KASAN and lockdep watch every case on the test kernel)
 
-use std::collections::BTreeSet;
+use std::collections::{
+    BTreeMap,
+    BTreeSet, //
+};
 use std::fs;
 use std::time::{
     Duration,
     Instant, //
+};
+
+mod processes;
+
+use processes::{
+    lingering,
+    sleepers, //
 };
 
 use crate::harness::{
@@ -18,6 +39,7 @@ use crate::harness::{
     Fail, //
 };
 use crate::kmsg::{
+    without_known,
     Log,
     Record, //
 };
@@ -132,11 +154,94 @@ fn not_zero(status: &str) -> Vec<&str> {
                         | "remote_maps"
                         | "held"
                         | "heap_bytes"
+                        | "buffer_bytes"
                 )
             );
             counted && words.next() != Some("0")
         })
         .collect()
+}
+
+/// Numbers of things that the kernel has, by name.
+#[derive(Default)]
+struct Counts(BTreeMap<String, i64>);
+
+impl Counts {
+    /// Counts everything now. What this kernel does not show is left out.
+    fn now() -> Self {
+        let mut counts = Counts::default();
+        counts.add("IOMMU groups", group_count() as i64);
+        for device in grouped_devices() {
+            counts.add(&format!("{device} in IOMMU groups"), 1);
+        }
+        for (what, path) in [
+            ("nodes", "/dev/accel"),
+            ("rpmsg devices", "/sys/bus/rpmsg/devices"),
+            ("context banks", "/sys/bus/qda-compute-cb/devices"),
+        ] {
+            let number = fs::read_dir(path).map_or(0, |entries| entries.flatten().count());
+            counts.add(what, number as i64);
+        }
+        // Name, size, references.
+        for line in read("/proc/modules").lines() {
+            let mut words = line.split_whitespace();
+            let (Some(name), Some(references)) = (words.next(), words.nth(1)) else {
+                continue;
+            };
+            counts.add(&format!("module {name}"), 1);
+            counts.add(
+                &format!("references of {name}"),
+                references.parse().unwrap_or(0),
+            );
+        }
+        for line in read("/sys/kernel/debug/dma_buf/bufinfo").lines() {
+            if let Some(rest) = line.strip_prefix("Total ") {
+                let number = rest.split_whitespace().next().and_then(|n| n.parse().ok());
+                counts.add("dma-bufs", number.unwrap_or(0));
+            }
+        }
+        // One line of titles, then one for each open file.
+        for folder in fs::read_dir("/sys/kernel/debug/accel")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let lines = read(&folder.path().join("clients").display().to_string());
+            counts.add(
+                "open files of nodes",
+                lines.lines().count().saturating_sub(1) as i64,
+            );
+        }
+        // One line for each mapping: driver, device, ..
+        for line in read("/sys/kernel/debug/dma-api/dump").lines() {
+            if line.starts_with("qda-compute-cb ") {
+                counts.add("DMA mappings of context banks", 1);
+            }
+        }
+        counts
+    }
+
+    fn add(&mut self, name: &str, number: i64) {
+        *self.0.entry(name.to_string()).or_default() += number;
+    }
+
+    /// What is not as it was `before`.
+    fn changes(&self, before: &Counts) -> Vec<String> {
+        let names: BTreeSet<&String> = self.0.keys().chain(before.0.keys()).collect();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let [before, now] =
+                    [before, self].map(|counts| counts.0.get(name).copied().unwrap_or(0));
+                (before != now).then(|| format!("{name}: {before} before, {now} after"))
+            })
+            .collect()
+    }
+}
+
+/// A file of the kernel, empty if it has none.
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
 }
 
 /// The state of the guest before a case.
@@ -145,8 +250,10 @@ pub struct Baseline {
     /// Texts that excuse a line of the log.
     expected: Vec<String>,
     simulator: Option<Simulator>,
-    devices: BTreeSet<String>,
-    groups: usize,
+    counts: Counts,
+    sleepers: BTreeSet<u32>,
+    /// The process group of the case, 0 if it has none of its own.
+    group: u32,
 }
 
 /// The simulator's numbers that a case must not change.
@@ -177,9 +284,15 @@ impl Baseline {
             } else {
                 None
             },
-            devices: grouped_devices(),
-            groups: group_count(),
+            counts: Counts::now(),
+            sleepers: sleepers(),
+            group: 0,
         })
+    }
+
+    /// The case runs in this process group.
+    pub fn group(&mut self, group: u32) {
+        self.group = group;
     }
 
     /// Lines of the log with this text are no defects.
@@ -206,29 +319,20 @@ impl Baseline {
             }
         }
         let deadline = Instant::now() + patience(SETTLE);
-        let mut held_now = held();
-        while !held_now.is_empty() && Instant::now() < deadline {
+        let mut asleep = sleepers();
+        loop {
+            let mut now = held();
+            now.extend(Counts::now().changes(&self.counts));
+            now.extend(lingering(self.group, &self.sleepers, &mut asleep));
+            if now.is_empty() || Instant::now() >= deadline {
+                complaints.extend(now);
+                break;
+            }
             std::thread::sleep(Duration::from_millis(20));
-            held_now = held();
-        }
-        complaints.extend(held_now);
-        let devices = grouped_devices();
-        if devices != self.devices {
-            complaints.push(format!(
-                "devices in IOMMU groups changed: {:?} became {devices:?}",
-                self.devices
-            ));
-        }
-        let groups = group_count();
-        if groups != self.groups {
-            complaints.push(format!(
-                "number of IOMMU groups changed: {} became {groups}",
-                self.groups
-            ));
         }
         match self.log.read() {
             Ok(records) => complaints.extend(
-                records
+                without_known(records)
                     .iter()
                     .filter(|record| record.is_kernel() && is_defect(&record.text))
                     .filter(|record| !self.expected.iter().any(|t| record.text.contains(t)))
@@ -311,6 +415,27 @@ mod tests {
             ]
         );
         assert!(not_zero("").is_empty());
+    }
+
+    #[test]
+    fn what_changed_is_found() {
+        let [mut before, mut now] = [Counts::default(), Counts::default()];
+        before.add("nodes", 2);
+        before.add("dma-bufs", 1);
+        before.add("module qda", 1);
+        now.add("nodes", 2);
+        now.add("dma-bufs", 1);
+        now.add("dma-bufs", 1);
+        now.add("references of drm", 3);
+        assert_eq!(
+            now.changes(&before),
+            [
+                "dma-bufs: 1 before, 2 after",
+                "module qda: 1 before, 0 after",
+                "references of drm: 0 before, 3 after"
+            ]
+        );
+        assert!(now.changes(&now).is_empty());
     }
 
     #[test]

@@ -353,6 +353,7 @@ fn stacks(group: i32) -> String {
 fn run_one(name: &str, case: &Case) -> Result<(Vec<String>, Vec<String>), Fail> {
     let mut baseline = Baseline::take()?;
     let (child, output) = start(name)?;
+    baseline.group(child.id());
     let limit = patience(Duration::from_secs(case.limit));
     let finished = collect(child, output, limit)?;
 
@@ -433,6 +434,40 @@ pub fn run(chosen: &[(&Suite, &Case)]) -> bool {
         good &= report_leaks(last);
     }
     good
+}
+
+/// Runs a command of a suite that has no cases, with the checks of a case; its status, or 1 if the
+/// checks complain.
+pub fn run_command(name: &str, command: &[String]) -> ExitCode {
+    let run = || -> Result<(u8, Vec<String>), Fail> {
+        let baseline = Baseline::take()?;
+        let (program, arguments) = command.split_first().ok_or("which command?")?;
+        let status = Command::new(program).args(arguments).status()?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok((code.unwrap_or(1), baseline.compare(0)))
+    };
+    match run() {
+        Ok((status, complaints)) if complaints.is_empty() => ExitCode::from(status),
+        Ok((_, complaints)) => {
+            for line in complaints {
+                println!("# {name}: {line}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(why) => {
+            println!("# {name}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The last test of a suite that has no cases; nothing if this kernel does not look for lost memory.
+pub fn run_end(number: usize) -> ExitCode {
+    if !leaks::detector_present() || report_leaks(number) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// The test behind the cases: prints the result with its number; true if nothing was lost.

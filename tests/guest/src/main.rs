@@ -3,7 +3,12 @@
 //!
 //! ```text
 //! qda-guest-test [--list] [SUITE[.CASE]...]
+//! qda-guest-test --checked NAME COMMAND...
+//! qda-guest-test --end NUMBER
 //! ```
+//!
+//! The last two are for suites that are shell scripts: `--checked` runs a command and makes the checks
+//! of a case, `--end` prints the result of the test for lost memory, if this kernel can tell.
 //!
 //! Prints KTAP; the exit status is 0 if no case failed, 1 if one did, 2 for a wrong command
 //! line. The modules have to be loaded; the scripts beside this crate do that. Malformed requests
@@ -71,6 +76,15 @@ fn main() -> ExitCode {
         Some("--case") => {
             return match arguments.get(1).map(|word| choose(word)).as_deref() {
                 Some([(suite, case)]) => harness::run_body(suite, case),
+                _ => ExitCode::from(USAGE),
+            };
+        }
+        Some("--checked") if arguments.len() > 2 => {
+            return harness::run_command(&arguments[1], &arguments[2..]);
+        }
+        Some("--end") => {
+            return match arguments.get(1).map(|number| number.parse()) {
+                Some(Ok(number)) => harness::run_end(number),
                 _ => ExitCode::from(USAGE),
             };
         }

@@ -154,7 +154,10 @@ pub fn used_once() -> Outcome {
         }
     }
     println!("at most {most} of {number} buffers were mapped at a time");
-    ensure!(most < number as u64 * 2 / 5, "{most} closed buffers stay mapped");
+    ensure!(
+        most < number as u64 * 2 / 5,
+        "{most} closed buffers stay mapped"
+    );
     nothing_left()?;
     // The kernel's own list: a dma-buf is gone when its file is.
     kmod::wait_for("dma-bufs go", Duration::from_secs(10), || {

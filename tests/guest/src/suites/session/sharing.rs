@@ -187,7 +187,10 @@ pub fn many_sessions() -> Outcome {
     }
     ensure_eq!(sim::counter("creates")?, creates + number, "creates");
     let lost = memory.saturating_sub(free_memory()?);
-    ensure!(lost < 64 << 10, "{lost} KiB less memory after {number} sessions");
+    ensure!(
+        lost < 64 << 10,
+        "{lost} KiB less memory after {number} sessions"
+    );
     Ok(())
 }
 
