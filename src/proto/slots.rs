@@ -397,5 +397,5 @@ impl<S: DerefMut<Target = [Slot]>> SlotTable<S> {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
 mod tests;
