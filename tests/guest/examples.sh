@@ -16,13 +16,8 @@ card=$(basename "$(ls -d /sys/devices/faux/vgem/drm/card* /sys/devices/platform/
 
 sim=/sys/kernel/debug/qda_sim
 
-# left_behind: what a program left behind, in words.
+# left_behind: what a program left on the simulated DSP, in words.
 left_behind() {
-	for report in violations faults; do
-		[ "$(head -n 1 $sim/$report)" = 0 ] || cat $sim/$report
-	done
-	tail -n 1 /sys/kernel/debug/dma_buf/bufinfo | grep -v '^Total 0 objects'
-	dmesg | grep -E 'BUG|WARNING|KASAN|UBSAN|Oops|DMA-API|unreferenced object'
 	awk '$1 ~ /^(live_processes|mappings|held)$/ && $2 != 0 { print $1 " on the DSP: " $2 }' $sim/counters
 }
 
@@ -34,7 +29,7 @@ example() {
 	shift
 	number=$((number + 1))
 	status=0
-	"$@" >/tmp/output 2>&1 || status=$?
+	qda-guest-test --checked "$name" "$@" >/tmp/output 2>&1 || status=$?
 	sed "s/^/# /" /tmp/output
 	problems=$(left_behind)
 	if [ $status = 0 ] && [ -z "$problems" ]; then
@@ -47,6 +42,8 @@ example() {
 	fi
 }
 
+# What is more than a command runs in a shell of its own.
+cat >/tmp/functions <<'END'
 # The table says that no pixel was copied, and the file is a PNG file.
 filter() {
 	rm -f /tmp/out.png
@@ -65,16 +62,21 @@ filter_without_place() {
 	[ $? = 9 ] || return
 	[ "$(ls -A /tmp/place)" = out.png ]
 }
+"$1"
+END
 
 echo "KTAP version 1"
-echo "1..8"
+leaks=0
+[ ! -e /sys/kernel/debug/kmemleak ] || leaks=1
+echo "1..$((8 + leaks))"
 example rust-echo example-rust-echo
 example rust-buffer-and-c-lend example-c-lend "/dev/dri/$card" example-rust-buffer cdsp -
 example rust-buffer-other-dsp example-rust-buffer adsp
 example c-echo example-c-echo
 example c-echo-other-dsp example-c-echo adsp
-example filter filter
-example filter-without-place filter_without_place
+example filter sh /tmp/functions filter
+example filter-without-place sh /tmp/functions filter_without_place
 # A program that cannot get what it needs says so.
 example no-such-dsp sh -c '! example-c-echo no-such-dsp && ! example-rust-buffer no-such-dsp'
+qda-guest-test --end $((number + 1)) || failed=1
 exit $failed
