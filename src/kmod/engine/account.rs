@@ -154,3 +154,6 @@ impl Drop for Charge {
         self.account.buffers.sub(1);
     }
 }
+
+#[cfg(CONFIG_KUNIT = "y")]
+mod tests;
