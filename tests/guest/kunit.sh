@@ -9,10 +9,9 @@
 
 results=/sys/kernel/debug/kunit
 [ -d $results ] || bail "this kernel has no KUnit"
-[ "$(cat /sys/module/kunit/parameters/autorun)" = Y ] || bail "KUnit waits to be told: boot with kunit.autorun=1"
 
 failed=0
-qda-guest-test --checked load modprobe qda || failed=1
+load_qda
 
 suites=$(cd $results && ls -d qda_*)
 # shellcheck disable=SC2086
