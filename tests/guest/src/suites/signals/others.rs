@@ -109,7 +109,11 @@ pub fn other_thread() -> Outcome {
             if late {
                 settled()?;
             }
+            let before = sim::counter("executions")?;
             join(vec![thread::spawn(move || call.run())])?;
+            // The first call is over, so whatever is counted is the other thread's.
+            let more = sim::counter("executions")? - before;
+            ensure!(!late || more == 1, "executions by the other thread: {more}");
             call.run()?;
             Ok(2)
         })
