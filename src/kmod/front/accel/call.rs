@@ -106,6 +106,10 @@ fn fetch_old(
     scalars: Scalars,
     arguments: &mut [Argument],
 ) -> CallResult {
+    if scalars.attributes() != 0 {
+        // No call has any, and nobody knows what a DSP would make of them.
+        return Err(CallError::Invalid);
+    }
     if let Some(mut reader) = open_array(from, arguments.len(), size_of::<InvokeArg>())? {
         for (argument, class) in arguments.iter_mut().zip(scalars.classes()) {
             let mut raw = InvokeArg::new_zeroed();
