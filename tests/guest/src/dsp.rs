@@ -23,7 +23,10 @@ use std::time::{
     Instant, //
 };
 
-use crate::harness::Fail;
+use crate::harness::{
+    patience,
+    Fail, //
+};
 use crate::raw::{
     self,
     Create,
@@ -100,7 +103,7 @@ pub fn node(label: &str) -> Result<Node, Fail> {
 
 /// Waits until the node of a DSP is there.
 pub fn wait_node(label: &str, limit: Duration) -> Result<Node, Fail> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + patience(limit);
     loop {
         match node(label) {
             Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),

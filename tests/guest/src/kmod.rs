@@ -14,7 +14,10 @@ use std::time::{
 };
 
 use crate::dsp;
-use crate::harness::Fail;
+use crate::harness::{
+    patience,
+    Fail, //
+};
 use crate::raw;
 
 /// Where the guest keeps the modules.
@@ -167,7 +170,7 @@ pub fn wait_for(
     limit: Duration,
     mut condition: impl FnMut() -> bool,
 ) -> Result<(), Fail> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + patience(limit);
     while !condition() {
         if Instant::now() > deadline {
             return Err(format!("{what}: not within {limit:?}").into());

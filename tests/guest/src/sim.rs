@@ -11,7 +11,10 @@ use std::time::{
     Instant, //
 };
 
-use crate::harness::Fail;
+use crate::harness::{
+    patience,
+    Fail, //
+};
 
 const ROOT: &str = "/sys/kernel/debug/qda_sim";
 
@@ -86,7 +89,7 @@ pub fn wait_counter(
     limit: Duration,
     condition: impl Fn(u64) -> bool,
 ) -> Result<u64, Fail> {
-    let deadline = Instant::now() + limit;
+    let deadline = Instant::now() + patience(limit);
     loop {
         let value = counter(name)?;
         if condition(value) {

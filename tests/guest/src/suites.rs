@@ -21,8 +21,8 @@ mod prime;
 pub mod privileges;
 mod remote_map;
 mod session;
-mod storm;
 mod signals;
+mod storm;
 mod truth;
 
 /// Every suite of this program.

@@ -50,6 +50,7 @@ use crate::dt;
 use crate::exporters;
 use crate::harness::{
     case,
+    patience,
     rounds,
     Fail,
     Outcome,

@@ -34,6 +34,8 @@ use crate::dspmem::{
 use crate::exporters;
 use crate::harness::{
     case,
+    patience,
+    rounds,
     Fail,
     Outcome,
     Suite, //

@@ -31,6 +31,7 @@ use crate::dsp::{
 use crate::dt;
 use crate::harness::{
     case,
+    patience,
     Fail,
     Outcome,
     Suite, //
@@ -170,7 +171,7 @@ fn unbind(label: &str) -> Outcome {
     let begin = Instant::now();
     kmod::channel(label)?.unbind(OURS)?;
     ensure!(
-        begin.elapsed() < SOON,
+        begin.elapsed() < patience(SOON),
         "unbind of {label} took {:?}",
         begin.elapsed()
     );
@@ -189,7 +190,7 @@ fn park(file: &File, echo: u32) -> Result<mpsc::Receiver<i64>, Fail> {
 
 /// The value of a parked call that must have ended.
 fn ended(from: &mpsc::Receiver<i64>) -> Result<i64, Fail> {
-    from.recv_timeout(SOON)
+    from.recv_timeout(patience(SOON))
         .map_err(|_| "a parked call does not end".into())
 }
 

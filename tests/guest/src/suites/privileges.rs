@@ -232,7 +232,7 @@ fn all_openers() -> Outcome {
 fn every_attribute() -> Outcome {
     let mut trials = Vec::new();
     for bit in 0..32 {
-        trials.extend([Trial::Start(1 << bit), Trial::Start(1 << bit | UNSIGNED)]);
+        trials.extend([Trial::Start(1 << bit), Trial::Start((1 << bit) | UNSIGNED)]);
     }
     for (opener, label) in [
         (Opener::User, CDSP),

@@ -33,6 +33,7 @@ use crate::dt;
 use crate::exporters;
 use crate::harness::{
     case,
+    patience,
     Fail,
     Outcome,
     Suite, //

@@ -153,7 +153,7 @@ pub fn addresses_run_out() -> Outcome {
         }
         file.close(handle)?;
         ensure!(
-            begin.elapsed() < Duration::from_secs(10),
+            begin.elapsed() < patience(Duration::from_secs(10)),
             "freed addresses do not come back"
         );
         std::thread::sleep(Duration::from_millis(100));
@@ -223,7 +223,7 @@ pub fn create_beside_full_bank() -> Outcome {
     let late = File::open(CDSP)?;
     while late.create() != 0 {
         ensure!(
-            begin.elapsed() < Duration::from_secs(10),
+            begin.elapsed() < patience(Duration::from_secs(10)),
             "freed addresses do not come back"
         );
         std::thread::sleep(Duration::from_millis(100));

@@ -101,7 +101,7 @@ impl Client {
     fn after(&self, what: &str) -> Outcome {
         for (n, one) in self.waiting.iter().enumerate() {
             let value = one
-                .recv_timeout(SOON)
+                .recv_timeout(patience(SOON))
                 .map_err(|_| format!("{what}: call {n} does not end"))?;
             ensure_errno!(value, [libc::EPIPE, libc::ENODEV], "{what}: call {n}");
         }
@@ -173,7 +173,11 @@ pub fn removed_in_flight() -> Outcome {
         let client = Client::new()?;
         let begin = Instant::now();
         remove()?;
-        ensure!(begin.elapsed() < SOON, "removal took {:?}", begin.elapsed());
+        ensure!(
+            begin.elapsed() < patience(SOON),
+            "removal took {:?}",
+            begin.elapsed()
+        );
         client.after(&format!("round {round}"))?;
         announce()?;
         for (name, value) in [
@@ -207,7 +211,7 @@ pub fn unbound_in_flight() -> Outcome {
         let begin = Instant::now();
         unbind()?;
         ensure!(
-            begin.elapsed() < 2 * SOON,
+            begin.elapsed() < patience(2 * SOON),
             "unbind took {:?}",
             begin.elapsed()
         );

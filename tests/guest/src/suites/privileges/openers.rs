@@ -318,8 +318,8 @@ fn keep_capabilities(mask: u64) -> Result<(), Fail> {
     // SAFETY: As above; nothing is written.
     let set = unsafe { libc::syscall(libc::SYS_capset, head.as_mut_ptr(), sets.as_ptr()) };
     checked(set == 0, "capset")?;
-    let has = sets[0] >> CAP_SYS_ADMIN & 1 != 0;
-    match has == (mask >> CAP_SYS_ADMIN & 1 != 0) {
+    let has = (sets[0] >> CAP_SYS_ADMIN) & 1 != 0;
+    match has == ((mask >> CAP_SYS_ADMIN) & 1 != 0) {
         true => Ok(()),
         false => Err("the capability is not what it should be".into()),
     }
