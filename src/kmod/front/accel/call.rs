@@ -93,7 +93,11 @@ pub(super) fn invoke(
     let scalars = Scalars::new(arg.sc);
     let mut arguments = Arguments::new(scalars.total())?;
     let arguments = arguments.as_mut_slice();
-    let fetched = fetch_old(file, arg.args, scalars, arguments);
+    let fetched = match scalars.attributes() {
+        0 => fetch_old(file, arg.args, scalars, arguments),
+        // No call has any, and nobody knows what a DSP would make of them.
+        _ => Err(CallError::Invalid),
+    };
     caller.parsed(Some(scalars), fetched)?;
     Ok(caller.call(scalars, arguments, None)?.raw())
 }
