@@ -53,3 +53,21 @@ nodes() {
 wait_nodes() {
 	wait_for 15 nodes "$1" || bail "there are no $1 accel nodes: $(ls /dev/accel 2>&1)"
 }
+
+# fuzz_rounds SUITE[.CASE]: runs it once, or, when the host says for how long in fuzz.conf, again and again with new seeds until
+# something is found or the time is over. QDA_FUZZ_SEED is in the environment of each run.
+fuzz_rounds() {
+	[ ! -e /host/fuzz.conf ] || . /host/fuzz.conf
+	if [ -z "${QDA_FUZZ_SECONDS:-}" ]; then
+		qda-guest-test "$1"
+		return
+	fi
+	read -r now _ </proc/uptime
+	end=$((${now%.*} + QDA_FUZZ_SECONDS))
+	while [ "${now%.*}" -lt "$end" ]; do
+		echo "# seed $QDA_FUZZ_SEED, $((end - ${now%.*})) s to go"
+		qda-guest-test "$1" || return
+		QDA_FUZZ_SEED=$((QDA_FUZZ_SEED + 1))
+		read -r now _ </proc/uptime
+	done
+}

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! qda-guest-test [--list] [SUITE[.CASE]...]
+//! qda-guest-test fuzz --seed N [--steps N] [--mode WORDS] [--quiet]
 //! qda-guest-test --checked NAME COMMAND...
 //! qda-guest-test --end NUMBER
 //! ```
@@ -86,6 +87,16 @@ fn main() -> ExitCode {
             return match arguments.get(1).map(|number| number.parse()) {
                 Some(Ok(number)) => harness::run_end(number),
                 _ => ExitCode::from(USAGE),
+            };
+        }
+        Some("fuzz") if arguments.len() > 1 => {
+            return match suites::replay(&arguments[1..]) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(why) => {
+                    eprintln!("qda-guest-test fuzz: {why}");
+                    ExitCode::from(USAGE)
+                }
             };
         }
         Some("--list") => {

@@ -9,6 +9,7 @@ mod buffers;
 mod call;
 mod death;
 mod devicetree;
+mod fuzz;
 mod gem;
 mod heap;
 mod hostile;
@@ -39,6 +40,7 @@ pub const ALL: &[&Suite] = &[
     &session::SUITE,
     &privileges::SUITE,
     &malformed::SUITE,
+    &fuzz::SUITE,
     &death::SUITE,
     &signals::SUITE,
     &limits::SUITE,
@@ -51,6 +53,8 @@ pub const ALL: &[&Suite] = &[
     &devicetree::SUITE,
     &devicetree::NO_SMMU,
 ];
+
+pub use fuzz::replay;
 
 /// The DSP that most cases use.
 const CDSP: &str = "cdsp";

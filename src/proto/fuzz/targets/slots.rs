@@ -153,6 +153,13 @@ fn waiter(table: &mut Table, model: &mut Model, what: u8, call: usize) {
             };
             assert_eq!(table.take(word), expected);
         }
+        4 => {
+            let ended = matches!(state, State::Prepared | State::Ended);
+            if !ended {
+                *now = State::Ended;
+            }
+            assert_eq!(table.retire(word), !ended);
+        }
         _ => {
             let expected = match state {
                 State::Sent => {
@@ -200,7 +207,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 let raw = model.calls[call].0.pack();
                 respond(&mut table, &mut model, raw, input.i32());
             }
-            (9..=11, Some(call)) => waiter(&mut table, &mut model, 0, call),
+            (9..=10, Some(call)) => waiter(&mut table, &mut model, 0, call),
+            (11, Some(call)) => waiter(&mut table, &mut model, 4, call),
             (12.., Some(call)) => waiter(&mut table, &mut model, what - 12, call),
             _ => {}
         }
