@@ -120,7 +120,7 @@ pub fn talks_while_it_comes_and_goes() -> Outcome {
         sim::control(CDSP, "talk 300")?;
         for rate in [0, 20_000] {
             sim::control(CDSP, &format!("storm mixed 100000000 {rate} 5"))?;
-            for round in 0..4u32 {
+            for round in 0..2u32 {
                 let client = back()?;
                 client.small(round)?;
                 let channel = kmod::channel(CDSP)?;
