@@ -3,6 +3,10 @@
 
 use super::*;
 
+/// Time within which a caller is woken: less than the 10 s after which a call of the kernel gives up
+/// by itself.
+const WOKEN: Duration = Duration::from_secs(8);
+
 /// Something under way in a thread: its name, and its value when it ends.
 struct UnderWay {
     what: &'static str,
@@ -28,8 +32,8 @@ impl UnderWay {
     /// The value with which it ended, which must be soon.
     fn ended(&self) -> Result<i64, Fail> {
         self.value
-            .recv_timeout(patience(SOON))
-            .map_err(|_| format!("{}: does not end", self.what).into())
+            .recv_timeout(patience(WOKEN))
+            .map_err(|_| format!("{}: is not woken", self.what).into())
     }
 }
 
