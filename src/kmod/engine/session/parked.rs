@@ -140,11 +140,16 @@ impl Call {
         matches!(self, Self::Abandoned(_) | Self::Suspended(..))
     }
 
-    /// The ticket of a call that was answered.
-    fn answered(&self) -> Option<&Ticket> {
+    /// Whether its answer is there.
+    fn is_answered(&self) -> bool {
+        matches!(self, Self::Answered(..))
+    }
+
+    /// Who may come back for it.
+    fn ticket(&self) -> Option<&Ticket> {
         match self {
-            Self::Answered(ticket, ..) => Some(ticket),
-            _ => None,
+            Self::Suspended(ticket, _) | Self::Answered(ticket, ..) => Some(ticket),
+            Self::Abandoned(_) | Self::Over => None,
         }
     }
 
@@ -176,26 +181,31 @@ struct Ledger {
 }
 
 impl Ledger {
-    /// Makes room for one more answered call of `thread` by forgetting the oldest ones.
-    fn make_room(&mut self, thread: &Thread) {
-        let (mut all, mut own) = (0usize, 0usize);
-        for ticket in self.calls.iter().filter_map(Call::answered) {
-            all = all.saturating_add(1);
-            own = own.saturating_add(usize::from(ticket.thread.is(thread)));
-        }
-        let crowded = all >= MOST_ANSWERED;
-        if own < MOST_OF_THREAD && !crowded {
-            return;
-        }
-        let mut left = 1;
-        self.calls.retain(|call| match call.answered() {
-            Some(ticket) if ticket.thread.has_exited() => false,
-            Some(ticket) if left > 0 && (crowded || ticket.thread.is(thread)) => {
-                left = 0;
-                false
+    /// Forgets answers that nobody comes back for: those of threads that have ended, those that
+    /// their thread has left too many calls behind since, and the oldest if there are too many.
+    fn forget_old(&mut self) {
+        let answered = self.calls.iter().filter(|call| call.is_answered()).count();
+        let mut spare = answered.saturating_sub(MOST_ANSWERED);
+        for index in 0..self.calls.len() {
+            let tail = self.calls.get(index..).and_then(<[Call]>::split_first);
+            let Some((Call::Answered(ticket, ..), newer)) = tail else {
+                continue;
+            };
+            let since = newer
+                .iter()
+                .filter_map(Call::ticket)
+                .filter(|other| other.thread.is(&ticket.thread))
+                .take(MOST_OF_THREAD)
+                .count();
+            if since < MOST_OF_THREAD && spare == 0 && !ticket.thread.has_exited() {
+                continue;
             }
-            _ => true,
-        });
+            spare = spare.saturating_sub(1);
+            if let Some(call) = self.calls.get_mut(index) {
+                *call = Call::Over;
+            }
+        }
+        self.calls.retain(|call| !matches!(call, Call::Over));
     }
 }
 
@@ -217,6 +227,7 @@ impl Shared {
             *call = self.advance(mem::replace(call, Call::Over));
             !matches!(call, Call::Over)
         });
+        ledger.forget_old();
         ledger.calls.iter().any(Call::is_open)
     }
 
@@ -357,14 +368,12 @@ impl Parked {
 
     fn keep(&self, call: Call) {
         let mut ledger = self.shared.ledger.lock();
-        if let Call::Suspended(ticket, _) = &call {
-            ledger.make_room(&ticket.thread);
-        }
         if let Err(e) = ledger.calls.push_within_capacity(call) {
             // Cannot happen: the room was set aside when the call began. Losing the memory is
             // better than giving it to somebody else.
             mem::forget(e);
         }
+        ledger.forget_old();
     }
 }
 
