@@ -155,7 +155,7 @@ const SOON: Duration = Duration::from_secs(10);
 /// Interval of timers that interrupt a call that takes [`SLOW`].
 pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Milliseconds that the DSP takes for a call that must be interrupted.
-const SLOW: u32 = 120;
+const SLOW: u32 = 200;
 
 /// A number of rounds as it has to be on this kernel.
 fn rounds(number: u32) -> u32 {

@@ -31,8 +31,8 @@ pub fn thousand_given_up() -> Outcome {
         for round in 0..number {
             let kinds = jobs.len();
             let job = &mut jobs[round as usize % kinds];
-            // A time of its own: with buffers, all else may be as in a call that was given up.
-            job.prepare(20 + round / kinds as u32 % 16, round);
+            // A time of its own: with buffers, all else is as in a call that was given up.
+            job.prepare(10 + round / kinds as u32, round);
             let deadline = Instant::now() + patience(SOON);
             let value = loop {
                 match job.issue() {

@@ -174,6 +174,7 @@ pub fn forked_child() -> Outcome {
             if late {
                 settled()?;
             }
+            let before = sim::counter("executions")?;
             let end = buffer::in_child(|| match call.run() {
                 Ok(()) => 0,
                 Err(why) => {
@@ -182,6 +183,8 @@ pub fn forked_child() -> Outcome {
                 }
             })?;
             ensure_eq!(end, Ok(0), "end of the child");
+            let more = sim::counter("executions")? - before;
+            ensure!(!late || more == 1, "executions by the child: {more}");
             call.run()?;
             Ok(2)
         })
