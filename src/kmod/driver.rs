@@ -271,6 +271,7 @@ fn collect_banks(
     banks: &mut KVec<BankSpec>,
 ) -> Result {
     for child in cb::compatible_children(node, c"qcom,fastrpc-compute-cb") {
+        let child = child?;
         let Some(sid) = child.property_read::<u32>(c"reg").optional() else {
             dev_err!(dev, "{} has no stream id\n", child.display_name());
             return Err(EINVAL);

@@ -199,14 +199,17 @@ impl Drop for Bus {
 
 /// The available children of `node` that are compatible with `compatible`.
 ///
-/// Children whose `status` disables them are skipped. Each item owns a reference to its node.
+/// Children whose `status` disables them are skipped. Each item owns a reference to its node, or is
+/// `ENOMEM` where there was no memory to look at a child: one that was passed over would be missed.
 pub(crate) fn compatible_children<'a>(
     node: &'a FwNode,
     compatible: &'a CStr,
-) -> impl Iterator<Item = ARef<FwNode>> + 'a {
-    node.children().filter(move |child| {
-        child
-            .property_match_string(c"compatible", compatible)
-            .is_ok()
+) -> impl Iterator<Item = Result<ARef<FwNode>>> + 'a {
+    node.children().filter_map(move |child| {
+        match child.property_match_string(c"compatible", compatible) {
+            Ok(_) => Some(Ok(child)),
+            Err(e) if e == ENOMEM => Some(Err(e)),
+            Err(_) => None,
+        }
     })
 }
