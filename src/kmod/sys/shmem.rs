@@ -107,7 +107,9 @@ impl ShmemFile {
                 ),
                 None => bindings::qda_helper_shmem_file_setup(NAME.as_char_ptr(), size),
             }
-        })?;
+        })
+        // tmpfs has no limits of its own here: it found no memory for an inode.
+        .map_err(|e| if e == ENOSPC { ENOMEM } else { e })?;
         // INVARIANT: The file was just made, and its first reference is ours.
         let this = NonNull::new(file).map(Self).ok_or(ENOMEM)?;
 
