@@ -24,9 +24,14 @@ use crate::raw;
 const MODULES: &str = "/lib/qda";
 const BUS: &str = "/sys/bus/rpmsg";
 
+/// Where the file of a module is.
+pub fn path_of(name: &str) -> PathBuf {
+    Path::new(MODULES).join(format!("{name}.ko"))
+}
+
 /// Loads a module; the error is an errno.
 pub fn insert(name: &str, parameters: &str) -> Result<(), i32> {
-    let path = Path::new(MODULES).join(format!("{name}.ko"));
+    let path = path_of(name);
     let fd = dsp::open_with(&path, libc::O_RDONLY | libc::O_CLOEXEC)?;
     let parameters = CString::new(parameters).map_err(|_| libc::EINVAL)?;
     // SAFETY: The text is NUL-terminated and lives during the call.

@@ -9,6 +9,7 @@ mod buffers;
 mod call;
 mod death;
 mod devicetree;
+mod faults;
 mod fuzz;
 mod gem;
 mod heap;
@@ -37,6 +38,8 @@ pub const ALL: &[&Suite] = &[
     &remote_map::SUITE,
     &hostile::SUITE,
     &packets::SUITE,
+    &faults::SUITE,
+    &faults::PROBE,
     &session::SUITE,
     &privileges::SUITE,
     &malformed::SUITE,

@@ -137,14 +137,14 @@ fn restart() -> Outcome {
 }
 
 /// Maps; the value of the ioctl and the DSP's address.
-fn map(file: &File, request: Map) -> (i64, u64) {
+pub(super) fn map(file: &File, request: Map) -> (i64, u64) {
     let mut request = request;
     let value = raw::ioctl(file.raw(), raw::REMOTE_MAP, &raw mut request as u64);
     (value, request.vaddrout)
 }
 
 /// Maps, which must succeed; the DSP's address.
-fn mapped(file: &File, request: Map) -> Result<u64, Fail> {
+pub(super) fn mapped(file: &File, request: Map) -> Result<u64, Fail> {
     match map(file, request) {
         (0, address) => Ok(address),
         (value, _) => Err(format!("{request:x?} gave {}", raw::show(value)).into()),
@@ -152,12 +152,12 @@ fn mapped(file: &File, request: Map) -> Result<u64, Fail> {
 }
 
 /// Unmaps; the value of the ioctl.
-fn unmap(file: &File, request: Unmap) -> i64 {
+pub(super) fn unmap(file: &File, request: Unmap) -> i64 {
     raw::ioctl(file.raw(), raw::REMOTE_MUNMAP, &raw const request as u64)
 }
 
 /// Request for a whole buffer under its number.
-fn attr(fd: i32, flags: u32) -> Map {
+pub(super) fn attr(fd: i32, flags: u32) -> Map {
     Map {
         request: ATTR,
         flags,
@@ -167,7 +167,7 @@ fn attr(fd: i32, flags: u32) -> Map {
 }
 
 /// Request for heap.
-fn heap_request(size: u64) -> Map {
+pub(super) fn heap_request(size: u64) -> Map {
     Map {
         request: LEGACY,
         flags: 0x1000,
@@ -178,7 +178,7 @@ fn heap_request(size: u64) -> Map {
 }
 
 /// The end of an ATTR mapping.
-fn un_attr(fd: i32, vaddr: u64, size: u64) -> Unmap {
+pub(super) fn un_attr(fd: i32, vaddr: u64, size: u64) -> Unmap {
     Unmap {
         request: ATTR,
         fd,
@@ -189,7 +189,7 @@ fn un_attr(fd: i32, vaddr: u64, size: u64) -> Unmap {
 }
 
 /// The end of a LEGACY mapping.
-fn un_legacy(vaddrout: u64, size: u64) -> Unmap {
+pub(super) fn un_legacy(vaddrout: u64, size: u64) -> Unmap {
     Unmap {
         request: LEGACY,
         vaddrout,
