@@ -131,7 +131,7 @@ mod tests {
                 continue;
             };
             assert_eq!(attrs.is_privileged(), !matches!(bit, 3 | 4));
-            let with_unsigned = ProcessAttrs::new(1 << bit | UNSIGNED).unwrap();
+            let with_unsigned = ProcessAttrs::new((1 << bit) | UNSIGNED).unwrap();
             assert_eq!(with_unsigned.is_privileged(), attrs.is_privileged());
         }
     }
