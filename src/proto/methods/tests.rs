@@ -150,7 +150,10 @@ mod cases {
     #[test]
     fn heap_flags_are_a_closed_list() {
         let known = [0x1000, 0x3000, 6];
-        for raw in (0..0x1_0000).chain((0..32).map(|bit| 1 << bit)) {
+        // Miri would take minutes for all of them.
+        let step = if cfg!(miri) { 251 } else { 1 };
+        let all = (0..0x1_0000).step_by(step);
+        for raw in all.chain((0..32).map(|bit| 1 << bit)).chain(known) {
             let flags = HeapFlags::new(raw);
             assert_eq!(flags.is_some(), known.contains(&raw));
             assert!(flags.is_none_or(|flags| flags.raw() == raw));
