@@ -128,7 +128,9 @@ impl Worker {
         let name = format!("epoch {seed:#x}");
         if let Some(log) = &mut self.log {
             // A kernel that reports something has this line before it.
-            let _ = writeln!(log, "qda-guest-test: fuzz, {name} {:?}", self.mode);
+            // One write is one line of the log.
+            let line = format!("qda-guest-test: fuzz, {name} {:?}\n", self.mode);
+            let _ = log.write_all(line.as_bytes());
         }
         let mut dice = Dice::new(seed);
         interruptible(libc::SIGALRM, self.mode.signals && dice.once_in(2));
