@@ -16,7 +16,7 @@ help:
 	@echo '                         their maximum, and draw the edges of a picture (PICTURE=in.png OUT=out.png), on the'
 	@echo '                         stock kernel in a virtual machine'
 	@echo 'make test                everything that proves the tree; ends with "N passed, N failed, N skipped"'
-	@echo 'make sanitize            the part of it that runs in guests with the sanitizer kernel'
+	@echo 'make sanitize            every guest suite on the kernel with sanitizers, which takes most of an hour'
 	@echo 'make check               the part of it that needs no guest and takes seconds'
 	@echo 'make fuzz MINUTES=n      let the fuzzers of decoders, ioctls and packets run for n minutes (default 10)'
 	@echo 'make mutants             break one defence after the other, and look whether the tests notice; takes hours'
